@@ -1,0 +1,24 @@
+/* qa/retrieve.h -- a question to passages: embed, search both arms, fuse, decide, merge neighbours. */
+#ifndef QA_RETRIEVE_H
+#define QA_RETRIEVE_H
+
+#include "qa/service.h"
+
+struct retrieve_options {
+	size_t hits_max;  /* 1..KB_HITS_MAX; 0 = 10 */
+	enum kb_arm arm;
+	const struct cancel *cancel;
+};
+
+struct retrieval {
+	struct kb_hits hits;
+	bool answerable; /* false: both arms say that the KB does not hold it */
+	double took_ms;
+};
+
+/* All results live in scratch. */
+MUST_CHECK status retrieve(struct service *s, const char *kb, struct span question,
+			   const struct retrieve_options *options, struct mem_scope *scratch,
+			   struct retrieval *ret_retrieval, struct fault *reterr);
+
+#endif
