@@ -35,8 +35,8 @@ enum {
 	PACKED_FFN_MAX = 16384,
 	PACKED_VOCAB_MAX = 1 << 22,
 	PACKED_POSITIONS_MAX = 8192,
-	PACKED_TOKEN_NONE = 0xffffffff,
 };
+#define PACKED_TOKEN_NONE UINT32_MAX
 
 enum packed_precision { PACKED_BF16 = 0, PACKED_INT8 = 1, PACKED_F32 = 2 }; /* = enum embed_precision */
 enum packed_pooling { PACKED_MEAN = 0, PACKED_CLS = 1 };
@@ -87,19 +87,18 @@ struct packed_header {
 
 	uint32_t rows_format; /* enum packed_rows */
 	uint32_t row_bytes;
+	uint32_t tokenizer_kind;      /* enum packed_tokenizer */
 	struct packed_range rows;     /* vocab rows */
 	uint64_t positions;           /* f32 [position_count][dim]; token type row 0 is added in already */
 	uint64_t embedding_norm;      /* after token row + position */
 	uint64_t layers;              /* struct packed_layer [layer_count] */
-	uint32_t tokenizer_kind;      /* enum packed_tokenizer */
-	uint32_t reserved;            /* 0 */
 	struct packed_range tokenizer;
 
 	char name[EMBED_NAME_BYTES], id[EMBED_ID_BYTES]; /* terminated */
 	char query_prefix[EMBED_PREFIX_BYTES], passage_prefix[EMBED_PREFIX_BYTES];
 };
 _Static_assert(sizeof(struct packed_layer) == 48, "struct packed_layer is a file format");
-_Static_assert(sizeof(struct packed_header) == 440, "struct packed_header is a file format");
+_Static_assert(sizeof(struct packed_header) == 416, "struct packed_header is a file format");
 _Static_assert(sizeof(struct packed_header) <= PACKED_HEADER_BYTES, "the header has its room");
 
 /* Bytes of one token row of dim values; 0 for a format that is not known. */
