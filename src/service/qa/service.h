@@ -25,6 +25,7 @@ struct service_options {
 	bool create;           /* make the folder and plimsoll.yaml when absent */
 	const char *const *settings; /* "key=value" of the command line, ends with NULL; NULL: none */
 	bool no_generate;      /* never load a generation model */
+	bool serving;          /* many questions at once, few batches; else one caller and batches */
 };
 
 MUST_CHECK status service_open(struct mem_scope *parent, const struct service_options *options,
@@ -43,6 +44,11 @@ MUST_CHECK status service_embedder(struct service *s, const char *id, struct emb
 /* ST_NOT_FOUND when none is configured or found: answers are then extractive. Borrowed. */
 MUST_CHECK status service_generator(struct service *s, struct generator **ret_generator,
 				    struct fault *reterr);
+/* The name a client may ask for, without loading: "" when there is none. */
+const char *service_generator_name(struct service *s);
+/* False when the generator is only the small English one that `make models` fetches and the question
+ * is Chinese: quoting is then the better answer. A generator that the user configured always fits. */
+bool service_generator_fits(struct service *s, struct span question);
 
 /* A knowledge base, opened or shared. End with service_kb_release(). */
 MUST_CHECK status service_kb(struct service *s, const char *name, struct kb **ret_kb,
