@@ -35,8 +35,8 @@ enum {
 	PACKED_FFN_MAX = 16384,
 	PACKED_VOCAB_MAX = 1 << 22,
 	PACKED_POSITIONS_MAX = 8192,
+	PACKED_TOKENS_MIN = 80, /* a window holds a whole prefix, the special tokens and some text */
 };
-#define PACKED_TOKEN_NONE UINT32_MAX
 
 enum packed_precision { PACKED_BF16 = 0, PACKED_INT8 = 1, PACKED_F32 = 2 }; /* = enum embed_precision */
 enum packed_pooling { PACKED_MEAN = 0, PACKED_CLS = 1 };
@@ -79,11 +79,11 @@ struct packed_header {
 	uint32_t layer_count;
 	uint32_t vocab;          /* token rows */
 	uint32_t position_count; /* rows of positions; XLM-R's two unused leading rows are dropped */
-	uint32_t tokens_max;     /* of one window, special tokens included: 4..position_count */
+	uint32_t tokens_max;     /* of one window, special tokens included */
 	uint32_t pooling;        /* enum packed_pooling */
 	uint32_t normalise;      /* 1: vectors have length 1 (always so for embedder.h) */
 	float norm_eps;
-	uint32_t token_first, token_last; /* [CLS] and [SEP], <s> and </s>; PACKED_TOKEN_NONE: not added */
+	uint32_t token_first, token_last; /* around every window: [CLS] and [SEP], <s> and </s> */
 
 	uint32_t rows_format; /* enum packed_rows */
 	uint32_t row_bytes;
@@ -103,6 +103,9 @@ _Static_assert(sizeof(struct packed_header) <= PACKED_HEADER_BYTES, "the header 
 
 /* Bytes of one token row of dim values; 0 for a format that is not known. */
 size_t packed_row_bytes(uint32_t rows_format, uint32_t dim);
+
+/* Widen one token row (no alignment needed) to dim floats. */
+void packed_row_read(uint32_t rows_format, const unsigned char *row, uint32_t dim, float *out);
 
 /* Whether the mapped file is whole and consistent. ST_CORRUPT (damaged, cut), ST_UNSUPPORTED (another
  * layout or byte order: import the model again). */
