@@ -43,7 +43,7 @@ size_t json_count(const struct json *array_or_object);
 struct span json_text(const struct json *string); /* {NULL, 0} when not a string */
 bool json_bool(const struct json *node, bool fallback);
 int64_t json_int(const struct json *node, int64_t fallback); /* a real is truncated */
-double json_real(const struct json *node, double fallback);
+double json_real(const struct json *node, double fallback) __asm__("rt_json_real");
 /* Walk an object: `for (void *it = json_first(o); it; it = json_next(o, it))`. */
 void *json_first(const struct json *object);
 void *json_next(const struct json *object, void *at);
@@ -57,9 +57,11 @@ struct json_writer {
 };
 
 void json_writer_init(struct json_writer *w, struct buf *out);
-void json_object(struct json_writer *w);
+/* jansson exports json_object and json_array too: ours have other names for the linker, or each
+ * program would put its own in the place of those that jansson calls. */
+void json_object(struct json_writer *w) __asm__("rt_json_object");
 void json_object_end(struct json_writer *w);
-void json_array(struct json_writer *w);
+void json_array(struct json_writer *w) __asm__("rt_json_array");
 void json_array_end(struct json_writer *w);
 void json_key_write(struct json_writer *w, const char *key);
 void json_write_text(struct json_writer *w, struct span text);
