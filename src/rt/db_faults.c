@@ -154,7 +154,7 @@ static const sqlite3_io_methods faulty_methods = {
 	.xUnfetch = file_unfetch,
 };
 
-static int vfs_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags,
+static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
 		    int *ret_flags)
 {
 	(void)vfs;

@@ -134,8 +134,9 @@ static size_t run_take(struct span s, size_t at, char run[RUN_BYTES], size_t *re
 
 static bool fold_slow(struct span s, size_t *at, struct buf *out)
 {
-	enum { OPTIONS = UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD |
-			 UTF8PROC_IGNORE };
+	static const utf8proc_option_t OPTIONS =
+		(utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD |
+				     UTF8PROC_IGNORE);
 	char run[RUN_BYTES];
 	utf8proc_int32_t points[RUN_POINTS];
 	size_t bytes;

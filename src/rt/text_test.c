@@ -31,7 +31,7 @@ static void test_text_fold__makes_spellings_equal(void **state)
 	expect_fold("e\xCC\x81" "x cafe\xCC\x81", "éx café"); /* a mark behind a quick letter */
 	expect_fold("か\xE3\x82\x99ガ ｶﾞ", "がガ ガ");
 	expect_fold("ﬁne ① ㎏ Ⅳ", "fine 1 kg iv");
-	expect_fold("so\xC2\xADft", "soft");
+	expect_fold("so\xC2\xAD" "ft", "soft");
 	expect_fold("ПРИВЕТ Ελλάς", "привет ελλάσ");
 	expect_fold("\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB", "한"); /* jamo compose */
 }
@@ -51,8 +51,9 @@ static void test_text_fold__takes_any_bytes(void **state)
 /* The same fold by utf8proc alone, simplified. */
 static void fold_plainly(struct span s, struct buf *out)
 {
-	enum { OPTIONS = UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD |
-			 UTF8PROC_IGNORE };
+	static const utf8proc_option_t OPTIONS =
+		(utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD |
+				     UTF8PROC_IGNORE);
 	utf8proc_int32_t points[256];
 	utf8proc_ssize_t count = utf8proc_decompose((const utf8proc_uint8_t *)s.data,
 						    (utf8proc_ssize_t)s.bytes, points, 256, OPTIONS);
