@@ -37,6 +37,7 @@ int status_http(status st)
 	return 500;
 }
 
+__attribute__((format(printf, 3, 0)))
 static void fault_write(struct fault *f, status code, const char *format, va_list args)
 {
 	f->code = code;

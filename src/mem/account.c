@@ -14,6 +14,7 @@ struct mem_account {
 	struct mem_account *parent;
 	atomic_size_t live, peak, count, soft, hard;
 	atomic_uint_fast64_t refusals;
+	atomic_uint hooks; /* registered with on_pressure */
 	atomic_uint users; /* opens not yet closed, plus child slots in use; 0 = perhaps free */
 	char name[MEM_NAME_BYTES];
 };
@@ -26,7 +27,10 @@ struct shed_hook {
 
 static struct mem_account table[MEM_ACCOUNTS_MAX]; /* [0] is the root */
 static struct shed_hook hooks[MEM_SHED_HOOKS_MAX];
+/* Order: shed_lock, then table_lock. Neither is held while memory is allocated, but for shed_lock
+ * around the hooks, whose own allocations never shed again. */
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER; /* names, parents, users, hooks */
+static pthread_mutex_t shed_lock = PTHREAD_MUTEX_INITIALIZER;  /* held while hooks run */
 static _Thread_local bool shedding;
 
 struct mem_account *mem_account_root(void)
@@ -50,7 +54,8 @@ static bool name_is_valid(const char *name)
 
 static bool slot_is_free(const struct mem_account *a)
 {
-	return atomic_load(&a->users) == 0 && atomic_load(&a->live) == 0;
+	return atomic_load(&a->users) == 0 && atomic_load(&a->live) == 0 &&
+	       atomic_load(&a->hooks) == 0;
 }
 
 static void slot_init(struct mem_account *a, struct mem_account *parent, const char *name)
@@ -131,10 +136,9 @@ struct mem_account *mem_account_find(const char *path)
 	return found;
 }
 
+/* Hooks run under shed_lock, so that off_pressure() can wait until none of them runs any more. */
 static void shed(struct mem_account *account, size_t live, size_t soft)
 {
-	if (shedding)
-		return;
 	struct shed_hook copy[MEM_SHED_HOOKS_MAX];
 	pthread_mutex_lock(&table_lock);
 	memcpy(copy, hooks, sizeof copy);
@@ -147,37 +151,80 @@ static void shed(struct mem_account *account, size_t live, size_t soft)
 	shedding = false;
 }
 
-/* Add more bytes to one level. The sum is taken first and checked after, so that two threads that
- * race for the last bytes cannot both win. */
-static bool level_add(struct mem_account *a, size_t more)
+/* Above the soft line. When another thread sheds already, this one goes on. */
+static void shed_soft(struct mem_account *a, size_t live, size_t soft)
 {
-	size_t live = atomic_fetch_add(&a->live, more) + more;
-	size_t hard = atomic_load_explicit(&a->hard, memory_order_relaxed);
-	if (hard != 0 && live > hard) {
-		atomic_fetch_sub(&a->live, more);
-		atomic_fetch_add(&a->refusals, 1);
+	if (shedding || atomic_load_explicit(&a->hooks, memory_order_relaxed) == 0 ||
+	    pthread_mutex_trylock(&shed_lock) != 0)
+		return;
+	shed(a, live, soft);
+	pthread_mutex_unlock(&shed_lock);
+}
+
+/* About to refuse. False: there is nobody to ask, or no shedding could make room. */
+static bool shed_hard(struct mem_account *a, size_t more)
+{
+	size_t hard = atomic_load(&a->hard), soft = atomic_load(&a->soft);
+	if (shedding || more > hard || atomic_load(&a->hooks) == 0)
 		return false;
-	}
-	size_t peak = atomic_load_explicit(&a->peak, memory_order_relaxed);
-	while (live > peak && !atomic_compare_exchange_weak(&a->peak, &peak, live))
-		;
+	pthread_mutex_lock(&shed_lock);
+	shed(a, atomic_load(&a->live) + more, soft != 0 ? soft : hard);
+	pthread_mutex_unlock(&shed_lock);
 	return true;
 }
 
-static bool chain_add(struct mem_account *account, size_t more)
+/* Add more bytes to one level, or nothing. Never over the line for an instant: a charge that is
+ * refused must not make another thread's smaller one fail. */
+static bool level_add(struct mem_account *a, size_t more)
+{
+	size_t hard = atomic_load_explicit(&a->hard, memory_order_relaxed);
+	if (hard == 0) {
+		atomic_fetch_add(&a->live, more);
+		return true;
+	}
+	size_t live = atomic_load_explicit(&a->live, memory_order_relaxed);
+	do {
+		if (more > hard || live > hard - more)
+			return false;
+	} while (!atomic_compare_exchange_weak(&a->live, &live, live + more));
+	return true;
+}
+
+/* Add to the account and all above it, or to none. Returns the level that refused, or NULL. */
+static struct mem_account *chain_try(struct mem_account *account, size_t more)
 {
 	for (struct mem_account *a = account; a != NULL; a = a->parent) {
 		if (level_add(a, more))
 			continue;
 		for (struct mem_account *undo = account; undo != a; undo = undo->parent)
 			atomic_fetch_sub(&undo->live, more);
+		return a;
+	}
+	return NULL;
+}
+
+static void peak_raise(struct mem_account *a, size_t live)
+{
+	size_t peak = atomic_load_explicit(&a->peak, memory_order_relaxed);
+	while (live > peak && !atomic_compare_exchange_weak(&a->peak, &peak, live))
+		;
+}
+
+static bool chain_add(struct mem_account *account, size_t more)
+{
+	struct mem_account *refused = chain_try(account, more);
+	if (refused != NULL && shed_hard(refused, more))
+		refused = chain_try(account, more);
+	if (refused != NULL) {
+		atomic_fetch_add(&refused->refusals, 1);
 		return false;
 	}
 	for (struct mem_account *a = account; a != NULL; a = a->parent) {
 		size_t soft = atomic_load_explicit(&a->soft, memory_order_relaxed);
 		size_t live = atomic_load_explicit(&a->live, memory_order_relaxed);
+		peak_raise(a, live);
 		if (soft != 0 && live > soft)
-			shed(a, live, soft);
+			shed_soft(a, live, soft);
 	}
 	return true;
 }
@@ -222,6 +269,7 @@ bool mem_account_on_pressure(struct mem_account *account, mem_shed_fn *fn, void 
 		if (hooks[i].shed != NULL)
 			continue;
 		hooks[i] = (struct shed_hook){account, fn, context};
+		atomic_fetch_add(&account->hooks, 1);
 		stored = true;
 	}
 	pthread_mutex_unlock(&table_lock);
@@ -230,12 +278,18 @@ bool mem_account_on_pressure(struct mem_account *account, mem_shed_fn *fn, void 
 
 void mem_account_off_pressure(struct mem_account *account, mem_shed_fn *fn, void *context)
 {
+	if (!shedding) /* a hook that takes itself out need not wait for itself */
+		pthread_mutex_lock(&shed_lock);
 	pthread_mutex_lock(&table_lock);
 	for (size_t i = 0; i < MEM_SHED_HOOKS_MAX; i++) {
-		if (hooks[i].account == account && hooks[i].shed == fn && hooks[i].context == context)
-			hooks[i] = (struct shed_hook){0};
+		if (hooks[i].account != account || hooks[i].shed != fn || hooks[i].context != context)
+			continue;
+		hooks[i] = (struct shed_hook){0};
+		atomic_fetch_sub(&account->hooks, 1);
 	}
 	pthread_mutex_unlock(&table_lock);
+	if (!shedding)
+		pthread_mutex_unlock(&shed_lock);
 }
 
 struct mem_account_stat mem_account_stat(const struct mem_account *account)

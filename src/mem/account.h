@@ -47,17 +47,21 @@ void mem_account_set_lines(struct mem_account *account, size_t soft, size_t hard
 /* The account with this dotted path, or NULL. Holds no reference: use it at once. */
 struct mem_account *mem_account_find(const char *path);
 
-/* Charge bytes and one block. False: a hard line of the account or an ancestor would be crossed;
- * nothing has changed. On crossing a soft line the shed hooks of that account are called. */
+/* Charge bytes and one block. Each charge that leaves an account above its soft line calls the shed
+ * hooks of that account. At a hard line its hooks are asked to make room, and the charge is tried
+ * once more. False: a hard line of the account or an ancestor would still be crossed; nothing is
+ * charged. */
 bool mem_account_charge(struct mem_account *account, size_t bytes);
 void mem_account_credit(struct mem_account *account, size_t bytes);
 
 /* Change the size of a charged block; shrinking always succeeds. */
 bool mem_account_recharge(struct mem_account *account, size_t old_bytes, size_t new_bytes);
 
-/* Called with the account's live and soft bytes when a charge crosses its soft line. It may free
- * memory of any account, must not take a lock that is held while allocating, and is never called
- * while it already runs in the same thread. False when MEM_SHED_HOOKS_MAX are registered. */
+/* Called with the account's live bytes (with those that are asked for, at the hard line) and the
+ * line to get below. It may free memory of any account. Hooks run one at a time, and what a hook
+ * allocates calls no hook. A hook must not take a lock that anybody holds while allocating or while
+ * calling mem_account_off_pressure(), which returns when no hook runs any more: the context may be
+ * freed after it. False when MEM_SHED_HOOKS_MAX are registered. */
 typedef void mem_shed_fn(void *context, size_t live, size_t soft);
 bool mem_account_on_pressure(struct mem_account *account, mem_shed_fn *shed, void *context);
 void mem_account_off_pressure(struct mem_account *account, mem_shed_fn *shed, void *context);

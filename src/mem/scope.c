@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -9,23 +10,26 @@
 #include "base/size.h"
 #include "mem/faults.h"
 
-/* A block is [padding][header][payload]; the header sits right before the payload:
+/* A block is [padding][header][payload][rest of the padding]; the header sits right before the payload:
  *
  *     base            base + front                base + front + sizeof(header)
  *      | padding ......| struct block_header .......| payload, aligned as asked
  *
- * so freeing needs nothing but the payload's address, and over-alignment costs only padding. */
+ * so freeing needs nothing but the payload's address, and over-alignment costs only padding. All
+ * comes from calloc(): the pages of a large array are not touched before their user touches them. */
 struct block_header {
 	struct mem_scope *scope;
 	struct mem_site *site;
 	struct block_header *prev, *next; /* ring through the scope's `blocks` */
 	size_t bytes;                     /* payload */
-	uint32_t front;                   /* bytes of padding before this header */
+	uint16_t front;                   /* bytes of padding before this header */
+	uint16_t padding;                 /* before and after together: what alignment costs */
 	uint32_t check;                   /* BLOCK_LIVE, or BLOCK_FREED to catch a double free */
 };
 
-enum { BLOCK_LIVE = 0x600dB10c, BLOCK_FREED = 0x0ddB10c };
-_Static_assert(sizeof(struct block_header) % 16 == 0, "the payload must be aligned to 16");
+enum { BLOCK_LIVE = 0x600dB10c, BLOCK_FREED = 0x0ddB10c, ALIGN_PLAIN = 16, ALIGN_MAX = 4096 };
+_Static_assert(sizeof(struct block_header) % ALIGN_PLAIN == 0, "the payload must be aligned too");
+_Static_assert(_Alignof(max_align_t) <= ALIGN_PLAIN, "calloc() must align to ALIGN_PLAIN");
 
 struct close_hook {
 	void (*run)(void *context);
@@ -35,7 +39,7 @@ struct close_hook {
 
 struct mem_scope {
 	struct mem_scope *parent;
-	struct mem_account *account;
+	struct mem_account *account;     /* NULL in the root scope: see account_of() */
 	size_t bytes_max;
 	atomic_size_t live;              /* charged bytes, children included */
 	pthread_mutex_t lock;            /* blocks, children, hooks */
@@ -54,8 +58,12 @@ static struct mem_scope root = {
 
 struct mem_scope *mem_scope_root(void)
 {
-	root.account = mem_account_root();
 	return &root;
+}
+
+static struct mem_account *account_of(const struct mem_scope *scope)
+{
+	return scope->account != NULL ? scope->account : mem_account_root();
 }
 
 status mem_refusal(void)
@@ -69,14 +77,28 @@ static void *refuse(status why)
 	return NULL;
 }
 
+/* Never over the budget for an instant: see level_add() in account.c. */
+static bool scope_reserve(struct mem_scope *s, size_t bytes)
+{
+	if (s->bytes_max == 0) {
+		atomic_fetch_add(&s->live, bytes);
+		return true;
+	}
+	size_t live = atomic_load_explicit(&s->live, memory_order_relaxed);
+	do {
+		if (bytes > s->bytes_max || live > s->bytes_max - bytes)
+			return false;
+	} while (!atomic_compare_exchange_weak(&s->live, &live, live + bytes));
+	return true;
+}
+
 /* Reserve in every scope around, innermost first; nothing changes on refusal. */
 static bool scopes_reserve(struct mem_scope *scope, size_t bytes)
 {
 	for (struct mem_scope *s = scope; s != NULL; s = s->parent) {
-		size_t live = atomic_fetch_add(&s->live, bytes) + bytes;
-		if (s->bytes_max == 0 || live <= s->bytes_max)
+		if (scope_reserve(s, bytes))
 			continue;
-		for (struct mem_scope *undo = scope; undo != s->parent; undo = undo->parent)
+		for (struct mem_scope *undo = scope; undo != s; undo = undo->parent)
 			atomic_fetch_sub(&undo->live, bytes);
 		return false;
 	}
@@ -89,9 +111,9 @@ static void scopes_release(struct mem_scope *scope, size_t bytes)
 		atomic_fetch_sub(&s->live, bytes);
 }
 
-static size_t charged(size_t payload, size_t front)
+static size_t charged(const struct block_header *b)
 {
-	return payload + front + sizeof(struct block_header);
+	return b->bytes + b->padding + sizeof *b;
 }
 
 static void block_link(struct block_header *b, struct mem_scope *scope)
@@ -114,19 +136,19 @@ static void block_unlink(struct block_header *b)
 }
 
 /* Reserve, then allocate: a refusal costs nothing and changes nothing. */
-static char *reserve_and_allocate(struct mem_scope *scope, size_t whole, size_t align)
+static char *reserve_and_allocate(struct mem_scope *scope, size_t whole)
 {
 	if (mem_fault_hit(MEM_FAULT_ALLOC))
 		return refuse(ST_OOM);
 	if (!scopes_reserve(scope, whole))
 		return refuse(ST_BUDGET);
-	if (!mem_account_charge(scope->account, whole)) {
+	if (!mem_account_charge(account_of(scope), whole)) {
 		scopes_release(scope, whole);
 		return refuse(ST_BUDGET);
 	}
-	char *base = align > 16 ? aligned_alloc(align, size_round_up(whole, align)) : malloc(whole);
+	char *base = calloc(1, whole);
 	if (base == NULL) {
-		mem_account_credit(scope->account, whole);
+		mem_account_credit(account_of(scope), whole);
 		scopes_release(scope, whole);
 		return refuse(ST_OOM);
 	}
@@ -136,24 +158,24 @@ static char *reserve_and_allocate(struct mem_scope *scope, size_t whole, size_t 
 void *mem_alloc(struct mem_scope *scope, size_t count, size_t size, size_t align, struct mem_site *site)
 {
 	ASSERT(scope != NULL);
-	ASSERT(align <= 4096 && (align & (align - 1)) == 0);
-	size_t front = align > 16 ? size_round_up(sizeof(struct block_header), align) -
-					    sizeof(struct block_header)
-				  : 0;
+	ASSERT(align <= ALIGN_MAX && (align & (align - 1)) == 0);
+	size_t padding = align > ALIGN_PLAIN ? align - ALIGN_PLAIN : 0;
 	size_t payload, whole;
-	if (!size_mul(count, size, &payload) || !size_add(payload, charged(0, front), &whole) ||
-	    whole > PTRDIFF_MAX - align)
+	if (!size_mul(count, size, &payload) ||
+	    !size_add(payload, padding + sizeof(struct block_header), &whole) || whole > PTRDIFF_MAX)
 		return refuse(ST_BUDGET);
-	char *base = reserve_and_allocate(scope, whole, align);
+	char *base = reserve_and_allocate(scope, whole);
 	if (base == NULL)
 		return NULL;
+	size_t first = (size_t)(uintptr_t)base + sizeof(struct block_header);
+	size_t front = padding > 0 ? size_round_up(first, align) - first : 0;
 	struct block_header *b = (struct block_header *)(void *)(base + front);
 	*b = (struct block_header){.scope = scope,
 				   .site = site,
 				   .bytes = payload,
-				   .front = (uint32_t)front,
+				   .front = (uint16_t)front,
+				   .padding = (uint16_t)padding,
 				   .check = BLOCK_LIVE};
-	memset(b + 1, 0, payload);
 	block_link(b, scope);
 	mem_site_charge(site, whole);
 	return b + 1;
@@ -169,11 +191,11 @@ static struct block_header *header_of(void *block)
 /* Give back a block that is in no list any more. */
 static void block_release(struct block_header *b)
 {
-	size_t whole = charged(b->bytes, b->front);
+	size_t whole = charged(b);
 	mem_site_credit(b->site, whole);
-	mem_account_credit(b->scope->account, whole);
+	mem_account_credit(account_of(b->scope), whole);
 	scopes_release(b->scope, whole);
-	b->check = BLOCK_FREED;
+	*(volatile uint32_t *)&b->check = BLOCK_FREED; /* volatile: or the compiler drops the store */
 	free((char *)b - b->front);
 }
 
@@ -198,7 +220,7 @@ void *mem_realloc(struct mem_scope *scope, void *old, size_t count, size_t size,
 	/* A new block and a copy: simple, and exact in every account at every moment. Buffers that
 	 * grow do so by doubling, so the copy is paid a logarithmic number of times. */
 	struct block_header *b = header_of(old);
-	ASSERT(b->front == 0);
+	ASSERT(b->padding == 0);
 	char *fresh = mem_alloc(scope, count, size, 0, site);
 	if (fresh == NULL)
 		return NULL;
@@ -238,7 +260,7 @@ struct mem_scope *mem_scope_open(struct mem_scope *parent, const char *name, siz
 	struct mem_scope *scope = mem_new(parent, struct mem_scope);
 	if (scope == NULL)
 		return NULL;
-	scope->account = mem_account_open(parent->account, name);
+	scope->account = mem_account_open(account_of(parent), name);
 	if (scope->account == NULL) {
 		mem_free(scope);
 		return refuse(ST_BUDGET);
@@ -269,14 +291,8 @@ static void scope_detach(struct mem_scope *scope)
 	pthread_mutex_unlock(&parent->lock);
 }
 
-/* Free what one scope itself holds. Hooks run first and unlocked: they may free blocks. */
-static void scope_empty(struct mem_scope *scope)
+static void blocks_free(struct mem_scope *scope)
 {
-	while (scope->hooks != NULL) {
-		struct close_hook *hook = scope->hooks;
-		scope->hooks = hook->next;
-		hook->run(hook->context);
-	}
 	while (scope->blocks.next != &scope->blocks) {
 		struct block_header *b = scope->blocks.next;
 		block_unlink(b);
@@ -285,25 +301,34 @@ static void scope_empty(struct mem_scope *scope)
 	ASSERT(atomic_load(&scope->live) == 0);
 }
 
+/* The record of an emptied scope: out of its parent, and freed. */
 static void scope_end(struct mem_scope *scope)
 {
-	scope_empty(scope);
 	scope_detach(scope);
 	pthread_mutex_destroy(&scope->lock);
 	mem_account_close(scope->account);
 	mem_free(scope);
 }
 
+/* Leaves first, by going down to a leaf again and again: no recursion. Hooks run unlocked, and one
+ * at a time: they may free blocks, allocate, register hooks and open scopes here; all that ends too. */
 void mem_scope_reset(struct mem_scope *scope)
 {
-	/* Leaves first, by going down to a leaf again and again: no recursion. */
-	while (scope->children != NULL) {
-		struct mem_scope *leaf = scope->children;
+	for (;;) {
+		struct mem_scope *leaf = scope;
 		while (leaf->children != NULL)
 			leaf = leaf->children;
+		struct close_hook *hook = leaf->hooks;
+		if (hook != NULL) {
+			leaf->hooks = hook->next;
+			hook->run(hook->context);
+			continue;
+		}
+		blocks_free(leaf);
+		if (leaf == scope)
+			return;
 		scope_end(leaf);
 	}
-	scope_empty(scope);
 }
 
 void mem_scope_close(struct mem_scope *scope)
@@ -322,7 +347,7 @@ void mem_scope_closep(struct mem_scope **scope)
 
 struct mem_account *mem_scope_account(struct mem_scope *scope)
 {
-	return scope->account;
+	return account_of(scope);
 }
 
 size_t mem_scope_live(const struct mem_scope *scope)

@@ -7,7 +7,7 @@
  *     mem_scope_close(request);                                  frees a, copy and all children
  *
  * Own code allocates in no other way. Each block is charged to the scope's account (and so to the
- * line and type of the mem_new that made it, see mem/census.h), and counts against bytes_max of
+ * line and type of the mem_new that made it, see mem/site.h), and counts against bytes_max of
  * the scope and of every scope around it.
  *
  * Ownership  A scope belongs to whoever opened it. A block may be freed early with mem_free().
@@ -34,7 +34,7 @@ struct mem_scope *mem_scope_root(void);
  * NULL when refused. */
 struct mem_scope *mem_scope_open(struct mem_scope *parent, const char *name, size_t bytes_max);
 
-/* Free every block and child and run the hooks, latest first; the scope stays open and empty. */
+/* Close every child, run the hooks, latest first, and free every block; the scope stays open, empty. */
 void mem_scope_reset(struct mem_scope *scope);
 
 /* Reset, then end the scope itself. NULL is allowed. */
@@ -45,7 +45,8 @@ struct mem_account *mem_scope_account(struct mem_scope *scope);
 size_t mem_scope_live(const struct mem_scope *scope); /* bytes, children included */
 size_t mem_scope_max(const struct mem_scope *scope);
 
-/* Run hook(context) when the scope is reset or closed, before its blocks are freed. */
+/* Run hook(context) once, when the scope is reset or closed: after its children are closed, before its
+ * blocks are freed. So a hook must not close a scope that is a child of this one. */
 MUST_CHECK status mem_on_close(struct mem_scope *scope, void (*hook)(void *context), void *context);
 
 /* Why the last refusal in this thread happened, for `return fault_set(reterr, mem_refusal(), ...)`. */

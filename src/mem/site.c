@@ -1,6 +1,5 @@
 #include "mem/site.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -35,23 +34,19 @@ void mem_site_credit(struct mem_site *site, size_t bytes)
 	atomic_fetch_sub_explicit(&site->count, 1, memory_order_relaxed);
 }
 
-static int more_live_first(const void *a, const void *b)
-{
-	const struct mem_site_stat *x = a, *y = b;
-	return (x->live < y->live) - (x->live > y->live);
-}
-
 /* Insert row into a list kept sorted by live bytes, dropping the least when it is full. */
 static size_t keep_greatest(struct mem_site_stat *list, size_t count, size_t max,
 			    struct mem_site_stat row)
 {
-	if (count == max) {
-		if (max == 0 || list[count - 1].live >= row.live)
-			return count;
-		count--;
-	}
-	list[count++] = row;
-	qsort(list, count, sizeof *list, more_live_first);
+	size_t at = count;
+	while (at > 0 && list[at - 1].live < row.live)
+		at--;
+	if (at == max)
+		return count;
+	if (count < max)
+		count++;
+	memmove(&list[at + 1], &list[at], (count - 1 - at) * sizeof *list);
+	list[at] = row;
 	return count;
 }
 
@@ -85,9 +80,10 @@ static void stat_add(struct mem_site_stat *sum, const struct mem_site_stat *part
 size_t mem_type_list(struct mem_site_stat *ret_list, size_t max)
 {
 	/* Each type is summed at its first site in the list; the list is some hundred records long. */
+	struct mem_site *const head = atomic_load(&sites); /* others may be enlisted meanwhile */
 	size_t count = 0;
-	for (struct mem_site *s = atomic_load(&sites); s != NULL; s = s->next) {
-		struct mem_site *first = atomic_load(&sites);
+	for (struct mem_site *s = head; s != NULL; s = s->next) {
+		struct mem_site *first = head;
 		while (strcmp(first->type, s->type) != 0)
 			first = first->next;
 		if (first != s)
