@@ -29,10 +29,10 @@ struct llm_request {
 	size_t message_count;
 	uint32_t tokens_max; /* to generate; 0 = up to the context */
 	float temperature;   /* 0 = greedy */
-	float top_p, min_p;  /* 1 and 0 = off */
+	float top_p, min_p;  /* 1 and 0 = off; a top_p of 0 is off, too */
 	int32_t top_k;       /* 0 = off */
-	float repeat_penalty, frequency_penalty, presence_penalty; /* 1, 0, 0 = off */
-	uint32_t seed;
+	float repeat_penalty, frequency_penalty, presence_penalty; /* 1 (or 0), 0, 0 = off */
+	uint32_t seed;       /* UINT32_MAX = another one each time */
 	struct span stop[LLM_STOPS_MAX];
 	size_t stop_count;
 	const struct cancel *cancel;
@@ -72,13 +72,38 @@ struct generator {
 	struct generator_info info;
 };
 
+/* Answer the messages. scratch must outlive the call; ret_result->text lives in it. ST_BUSY: the
+ * queue is full. ST_LIMIT: the prompt does not fit the context. ST_CANCELLED: cancel was set, or emit
+ * returned false. ST_REMOTE, ST_TIMEOUT: the endpoint failed. */
+MUST_CHECK static inline status generator_run(struct generator *g, const struct llm_request *request,
+					      struct mem_scope *scratch,
+					      struct llm_result *ret_result, struct fault *reterr)
+{
+	return g->ops->run(g, request, scratch, ret_result, reterr);
+}
+
+MUST_CHECK static inline status generator_count_prompt(struct generator *g,
+						       const struct llm_message *messages,
+						       size_t count, size_t *ret_tokens,
+						       struct fault *reterr)
+{
+	return g->ops->count_prompt(g, messages, count, ret_tokens, reterr);
+}
+
+/* Ends running requests with ST_CANCELLED, waits for them, gives everything back. NULL is allowed. */
+static inline void generator_close(struct generator *g)
+{
+	if (g != NULL)
+		g->ops->close(g);
+}
+
 struct llm_local_options {
 	const char *path;        /* a GGUF file */
-	uint32_t context_tokens; /* of each sequence; 0 = 4096 or the model's, whichever is less */
+	uint32_t context_tokens; /* of each sequence; 0 = 4096; never more than the model was made for */
 	uint32_t sequences;      /* at once, 1..16 */
 	uint32_t queue_max;      /* requests that may wait */
 	uint32_t threads;        /* 0 = the cores this process may use */
-	uint64_t kv_bytes_max;   /* refuse to load when the KV cache would need more */
+	uint64_t kv_bytes_max;   /* refuse to load when the KV cache would need more; 0 = no limit */
 };
 MUST_CHECK status llm_local_open(struct mem_scope *parent, const struct llm_local_options *options,
 				 struct generator **ret_generator, struct fault *reterr);
