@@ -1,0 +1,19 @@
+-- wrk script: each request asks the next question of QUERIES against ROUTE; prints one JSON line.
+local bodies, at = {}, 0
+for line in io.lines(os.getenv("QUERIES")) do
+	bodies[#bodies + 1] = '{"query":"' .. line:gsub('[\\"]', "\\%0") .. '","n":10}'
+end
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+
+request = function()
+	at = at % #bodies + 1
+	return wrk.format(nil, nil, nil, bodies[at])
+end
+
+done = function(summary, latency)
+	io.write(string.format('\n{"queries_per_second":%.2f,"p50_ms":%.3f,"p95_ms":%.3f,"p99_ms":%.3f,"errors":%d}\n',
+		summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
+		latency:percentile(99) / 1e3,
+		summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout))
+end
