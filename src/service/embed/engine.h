@@ -14,12 +14,12 @@
 enum embed_precision { EMBED_BF16, EMBED_INT8, EMBED_F32 };
 
 struct engine_options {
-	enum embed_precision precision; /* what the packed file is made for; EMBED_BF16 by default */
+	enum embed_precision precision; /* what the packed file is made for: another is ST_UNSUPPORTED */
 	uint32_t batch_workspaces;      /* passage batches at once, 1..64 */
 	uint32_t query_workspaces;      /* queries at once, 1..64 */
 	uint32_t waiting_max;           /* calls that may wait for a workspace; more is ST_BUSY */
-	const char *kernel;             /* NULL: by CPUID; else "avx512bf16", "avx512", "avx2vnni", "avx2",
-					   "neon", "plain" - ST_UNSUPPORTED if this CPU lacks it */
+	const char *kernel;             /* NULL: by CPUID; else a name of embed/kernels.h, "avx2" and so on:
+					   ST_UNSUPPORTED if this CPU lacks it */
 };
 
 /* Open the packed model at path. Close with embedder_close(). */

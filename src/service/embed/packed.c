@@ -116,7 +116,7 @@ static bool numbers_fit(const struct packed_header *h)
 		return false;
 	if (h->position_count > PACKED_POSITIONS_MAX || h->tokens_max > h->position_count)
 		return false;
-	return h->tokens_max >= PACKED_TOKENS_MIN && h->norm_eps > 0 && h->norm_eps < 1;
+	return h->normalise == 1 && h->tokens_max >= PACKED_TOKENS_MIN && h->norm_eps > 0 && h->norm_eps < 1;
 }
 
 static bool vectors_fit(const struct packed_header *h)

@@ -81,7 +81,7 @@ struct packed_header {
 	uint32_t position_count; /* rows of positions; XLM-R's two unused leading rows are dropped */
 	uint32_t tokens_max;     /* of one window, special tokens included */
 	uint32_t pooling;        /* enum packed_pooling */
-	uint32_t normalise;      /* 1: vectors have length 1 (always so for embedder.h) */
+	uint32_t normalise;      /* 1: vectors have length 1, as embedder.h promises */
 	float norm_eps;
 	uint32_t token_first, token_last; /* around every window: [CLS] and [SEP], <s> and </s> */
 
