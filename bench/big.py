@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Ingest of one big file in constant memory: peak anonymous memory of all our processes together.
 
-big.py [--text BYTES] [--csv ROWS] [--model NAME] [--seconds S]    defaults: 1 GB, 1,000,000 rows, none, to the end
+big.py [--text BYTES] [--csv ROWS] [--model NAME] [--seconds S]
 
-With --seconds the ingest is stopped by SIGINT after S seconds and started again, to show that it goes on.
+defaults: 1 GB, 1,000,000 rows, no model, to the end
+
+With --seconds the ingest is stopped by SIGINT after S seconds and started again, to show that it
+goes on.
 """
+
 import argparse
 import json
 import os
@@ -43,8 +47,12 @@ def anonymous(pid):
 
 
 def add(data, kb, path, seconds):
-    process = subprocess.Popen([PROGRAM, "kb", "add", kb, str(path), "--data", str(data), "--json"],
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [PROGRAM, "kb", "add", kb, str(path), "--data", str(data), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     peak, began, interrupted = 0, time.time(), False
     while process.poll() is None:
         peak = max(peak, sum(anonymous(p) for p in processes(process.pid)))
@@ -56,7 +64,9 @@ def add(data, kb, path, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--text", type=int, default=10**9)
     parser.add_argument("--csv", type=int, default=10**6)
     parser.add_argument("--model", default="none")
@@ -65,20 +75,31 @@ def main():
     with tempfile.TemporaryDirectory(prefix="plimsoll-big-") as folder:
         data = pathlib.Path(folder)
         subprocess.run([PROGRAM, "init", folder], check=True, stdout=subprocess.DEVNULL)
-        for kb, kind, amount in (("text", "big-text", options.text), ("csv", "big-csv", options.csv)):
+        for kb, kind, amount in (
+            ("text", "big-text", options.text),
+            ("csv", "big-csv", options.csv),
+        ):
             if amount == 0:
                 continue
             path = data / (kb + (".txt" if kb == "text" else ".csv"))
-            subprocess.run([sys.executable, str(HERE / "corpus.py"), kind, str(amount), str(path)], check=True)
-            subprocess.run([PROGRAM, "kb", "create", kb, "--model", options.model, "--data", folder], check=True,
-                           stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [sys.executable, str(HERE / "corpus.py"), kind, str(amount), str(path)], check=True
+            )
+            subprocess.run(
+                [PROGRAM, "kb", "create", kb, "--model", options.model, "--data", folder],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             runs = [add(data, kb, path, options.seconds)]
             while "error" in runs[-1][0] and len(runs) < 3:
                 runs.append(add(data, kb, path, 0))
             for result, peak, took in runs:
                 size = path.stat().st_size
-                print(f"{kb}: {size / 1e6:.0f} MB, model {options.model}: peak anonymous {peak / MIB:.1f} MiB, {took:.1f} s, "
-                      f"{json.dumps(result)}", flush=True)
+                print(
+                    f"{kb}: {size / 1e6:.0f} MB, model {options.model}: peak anonymous"
+                    f" {peak / MIB:.1f} MiB, {took:.1f} s, {json.dumps(result)}",
+                    flush=True,
+                )
             path.unlink()
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Make the texts that the benchmarks use, the same bytes every time.
 
-corpus.py chunks N OUT.jsonl   N passages of about 100 words, sentences of data/retrieval drawn at random
+corpus.py chunks N OUT.jsonl   N passages of about 100 words, sentences drawn at random
 corpus.py queries N OUT.txt    N questions of data/retrieval, a line each
 corpus.py big-text BYTES OUT   one UTF-8 text file, Chinese and English paragraphs, of that size
 corpus.py big-csv ROWS OUT     a table of that many rows
 """
+
 import json
 import os
 import pathlib
@@ -13,7 +14,9 @@ import random
 import re
 import sys
 
-DATA = pathlib.Path(os.environ.get("PLIMSOLL_TEST_DATA", pathlib.Path(__file__).parents[2] / "shared/data"))
+DATA = pathlib.Path(
+    os.environ.get("PLIMSOLL_TEST_DATA", pathlib.Path(__file__).parents[2] / "shared/data")
+)
 
 
 def lines(name):
@@ -22,7 +25,12 @@ def lines(name):
 
 
 def sentences(name, pattern):
-    return [s.strip() for record in lines(name) for s in re.findall(pattern, record["text"]) if len(s.strip()) > 10]
+    return [
+        s.strip()
+        for record in lines(name)
+        for s in re.findall(pattern, record["text"])
+        if len(s.strip()) > 10
+    ]
 
 
 def english():
@@ -41,7 +49,9 @@ def chunks(count, out):
             while words < 90:
                 text.append(draw.choice(pool))
                 words += text[-1].count(" ") + 1
-            file.write(json.dumps({"id": f"doc-{i}", "title": "", "text": " ".join(text)[:1100]}) + "\n")
+            file.write(
+                json.dumps({"id": f"doc-{i}", "title": "", "text": " ".join(text)[:1100]}) + "\n"
+            )
 
 
 def queries(count, out):
@@ -55,7 +65,10 @@ def big_text(size, out):
     with open(out, "w", encoding="utf-8") as file:
         while written < size:
             pool = draw.choice(pools)
-            text = "".join(draw.choice(pool) + ("" if pool is pools[1] else " ") for _ in range(5)) + "\n\n"
+            text = (
+                "".join(draw.choice(pool) + ("" if pool is pools[1] else " ") for _ in range(5))
+                + "\n\n"
+            )
             file.write(text)
             written += len(text.encode())
 
@@ -66,11 +79,14 @@ def big_csv(rows, out):
         file.write("id,name,department,city,amount,remark\n")
         for i in range(rows):
             words = " ".join(draw.choice(pool) for _ in range(4)).replace('"', "").replace(",", "")
-            file.write(f"{i},员工{i % 5000},部门{i % 37},City {i % 113},{draw.randint(1, 99999)},{words}\n")
+            file.write(
+                f"{i},员工{i % 5000},部门{i % 37},City {i % 113},{draw.randint(1, 99999)},{words}\n"
+            )
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     {"chunks": chunks, "queries": queries, "big-text": big_text, "big-csv": big_csv}[sys.argv[1]](
-        int(sys.argv[2]), sys.argv[3])
+        int(sys.argv[2]), sys.argv[3]
+    )

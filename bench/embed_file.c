@@ -35,8 +35,8 @@ static size_t split_lines(struct span all, struct span *lines)
 	return count;
 }
 
-static status open_model(struct mem_scope *scope, const char *path, uint32_t threads, const char *kernel,
-			 struct embedder **ret, struct fault *reterr)
+static status open_model(struct mem_scope *scope, const char *path, uint32_t threads,
+			 const char *kernel, struct embedder **ret, struct fault *reterr)
 {
 	struct model_info info;
 	status st = model_info_read(path, &info, reterr);
@@ -56,7 +56,9 @@ static status open_model(struct mem_scope *scope, const char *path, uint32_t thr
 int main(int argc, char **argv)
 {
 	if (argc < 4)
-		return (void)fprintf(stderr, "usage: embed_file MODEL.plm TEXTS THREADS [KERNEL]\n"), 2;
+		return (void)fprintf(stderr,
+				     "usage: embed_file MODEL.plm TEXTS THREADS [KERNEL]\n"),
+		       2;
 	struct mem_scope *scope = mem_scope_root();
 	struct fault fault = {0};
 	struct span all;
@@ -68,8 +70,10 @@ int main(int argc, char **argv)
 		st = open_model(scope, argv[1], threads, argc > 4 ? argv[4] : NULL, &e, &fault);
 	if (st != ST_OK)
 		return (void)fprintf(stderr, "%s\n", fault_text(&fault)), 1;
-	struct passage_job job = {
-		.embedder = e, .texts = lines, .count = split_lines(all, lines), .threads = threads};
+	struct passage_job job = {.embedder = e,
+				  .texts = lines,
+				  .count = split_lines(all, lines),
+				  .threads = threads};
 	float *vectors = mem_new_array(scope, float, job.count * e->info.dim);
 	double cpu = 1e9, wall = 1e9;
 	for (int pass = 0; vectors != NULL && st == ST_OK && pass < PASSES; pass++) {
@@ -84,7 +88,8 @@ int main(int argc, char **argv)
 		return (void)fprintf(stderr, "%s\n", fault_text(&fault)), 1;
 	(void)printf("{\"kernel\":\"%s\",\"texts\":%zu,\"texts_per_cpu_second\":%.2f,"
 		     "\"texts_per_second\":%.2f}\n",
-		     engine_kernel(e), job.count, (double)job.count / cpu, (double)job.count / wall);
+		     engine_kernel(e), job.count, (double)job.count / cpu,
+		     (double)job.count / wall);
 	embedder_close(e);
 	return 0;
 }

@@ -12,8 +12,9 @@ request = function()
 end
 
 done = function(summary, latency)
-	io.write(string.format('\n{"queries_per_second":%.2f,"p50_ms":%.3f,"p95_ms":%.3f,"p99_ms":%.3f,"errors":%d}\n',
-		summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
-		latency:percentile(99) / 1e3,
-		summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout))
+	local e = summary.errors
+	local line = '\n{"queries_per_second":%.2f,"p50_ms":%.3f,"p95_ms":%.3f,"errors":%d}\n'
+	io.write(string.format(line, summary.requests / (summary.duration / 1e6),
+		latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
+		e.status + e.connect + e.read + e.timeout))
 end

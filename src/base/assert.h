@@ -6,8 +6,10 @@
 #define BASE_ASSERT_H
 
 #define ASSERT(condition)                                                                          \
-	(__builtin_expect(!(condition), 0) ? assert_failed(#condition, __FILE__, __LINE__) : (void)0)
+	(__builtin_expect(!(condition), 0) ? assert_failed(#condition, __FILE__, __LINE__)         \
+					   : (void)0)
 
-__attribute__((noreturn, cold)) void assert_failed(const char *condition, const char *file, int line);
+__attribute__((noreturn, cold)) void assert_failed(const char *condition, const char *file,
+						   int line);
 
 #endif

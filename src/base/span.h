@@ -34,7 +34,8 @@ static inline struct span span_slice(struct span s, size_t from, size_t to)
 	if (to > s.bytes)
 		to = s.bytes;
 	if (from >= to)
-		return (struct span){s.data != NULL ? s.data + (from < s.bytes ? from : s.bytes) : NULL, 0};
+		return (struct span){
+			s.data != NULL ? s.data + (from < s.bytes ? from : s.bytes) : NULL, 0};
 	return (struct span){s.data + from, to - from};
 }
 

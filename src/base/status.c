@@ -10,7 +10,9 @@
 const char *status_name(status st)
 {
 	switch (st) {
-#define X(name, text, http) case ST_##name: return #name;
+#define X(name, text, http)                                                                        \
+	case ST_##name:                                                                            \
+		return #name;
 		STATUS_LIST(X)
 #undef X
 	}
@@ -20,7 +22,9 @@ const char *status_name(status st)
 const char *status_text(status st)
 {
 	switch (st) {
-#define X(name, text, http) case ST_##name: return text;
+#define X(name, text, http)                                                                        \
+	case ST_##name:                                                                            \
+		return text;
 		STATUS_LIST(X)
 #undef X
 	}
@@ -30,22 +34,25 @@ const char *status_text(status st)
 int status_http(status st)
 {
 	switch (st) {
-#define X(name, text, http) case ST_##name: return http;
+#define X(name, text, http)                                                                        \
+	case ST_##name:                                                                            \
+		return http;
 		STATUS_LIST(X)
 #undef X
 	}
 	return 500;
 }
 
-__attribute__((format(printf, 3, 0)))
-static void fault_write(struct fault *f, status code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void fault_write(struct fault *f, status code,
+							      const char *format, va_list args)
 {
 	f->code = code;
 	int n = vsnprintf(f->text, sizeof f->text, format, args);
 	if (n < 0) {
 		f->text[0] = '\0';
 	} else if ((size_t)n >= sizeof f->text) {
-		size_t end = utf8_floor((struct span){f->text, sizeof f->text - 1}, sizeof f->text - 4);
+		size_t end =
+			utf8_floor((struct span){f->text, sizeof f->text - 1}, sizeof f->text - 4);
 		memcpy(f->text + end, "...", 4);
 	}
 }

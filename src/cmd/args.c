@@ -39,16 +39,18 @@ static void print_option(const struct cmd_option *o)
 void cmd_help(const struct cmd_verb *verb)
 {
 	if (verb != NULL) {
-		(void)printf("usage: plimsoll %s [options] %s\n\n%s\n\n", verb->words, verb->operands,
-			     verb->summary);
+		(void)printf("usage: plimsoll %s [options] %s\n\n%s\n\n", verb->words,
+			     verb->operands, verb->summary);
 		for (size_t i = 0; i < option_count(verb); i++)
 			print_option(&verb->options[i]);
 		for (size_t i = 0; i < COMMON_COUNT; i++)
 			print_option(&common[i]);
 		return;
 	}
-	(void)printf("plimsoll %s - a private knowledge base you can ask, whose memory cannot grow\n\n"
-		     "usage: plimsoll VERB [options] [operands]\n\n", PLIMSOLL_VERSION);
+	(void)printf(
+		"plimsoll %s - a private knowledge base you can ask, whose memory cannot grow\n\n"
+		"usage: plimsoll VERB [options] [operands]\n\n",
+		PLIMSOLL_VERSION);
 	for (size_t i = 0; i < cmd_verb_count; i++)
 		(void)printf("  %-14s %-22s %s\n", cmd_verbs[i].words, cmd_verbs[i].operands,
 			     cmd_verbs[i].summary);
@@ -63,7 +65,8 @@ int cmd_usage(const struct cmd *cmd, const char *format, ...)
 	(void)vfprintf(stderr, format, args);
 	va_end(args);
 	if (cmd != NULL && cmd->verb != NULL)
-		(void)fprintf(stderr, "\nusage: plimsoll %s [options] %s   (`plimsoll %s --help`)\n",
+		(void)fprintf(stderr,
+			      "\nusage: plimsoll %s [options] %s   (`plimsoll %s --help`)\n",
 			      cmd->verb->words, cmd->verb->operands, cmd->verb->words);
 	else
 		(void)fprintf(stderr, "\n`plimsoll --help` lists the verbs.\n");
@@ -79,7 +82,8 @@ const char *cmd_value(const struct cmd *cmd, const char *option)
 	return cmd->values[i];
 }
 
-bool cmd_number(const struct cmd *cmd, const char *option, int64_t least, int64_t most, int64_t *inout)
+bool cmd_number(const struct cmd *cmd, const char *option, int64_t least, int64_t most,
+		int64_t *inout)
 {
 	const char *text = cmd_value(cmd, option);
 	if (text == NULL)
@@ -88,8 +92,8 @@ bool cmd_number(const struct cmd *cmd, const char *option, int64_t least, int64_
 	errno = 0;
 	long long value = strtoll(text, &end, 10);
 	if (errno != 0 || end == text || *end != '\0' || value < least || value > most) {
-		(void)cmd_usage(cmd, "--%s must be a whole number from %lld to %lld, not '%s'", option,
-				(long long)least, (long long)most, text);
+		(void)cmd_usage(cmd, "--%s must be a whole number from %lld to %lld, not '%s'",
+				option, (long long)least, (long long)most, text);
 		return false;
 	}
 	*inout = value;
@@ -120,8 +124,9 @@ static void make_tables(const struct cmd_verb *verb, struct option *longs, char 
 	size_t own = option_count(verb);
 	for (size_t i = 0; i < own + COMMON_COUNT; i++) {
 		const struct cmd_option *o = i < own ? &verb->options[i] : &common[i - own];
-		*longs++ = (struct option){o->name, o->value != NULL ? required_argument : no_argument, NULL,
-					   (int)(FIRST_CODE + i)};
+		*longs++ =
+			(struct option){o->name, o->value != NULL ? required_argument : no_argument,
+					NULL, (int)(FIRST_CODE + i)};
 		if (o->letter == 0)
 			continue;
 		*letters++ = o->letter;
@@ -182,7 +187,8 @@ int cmd_run(struct mem_scope *scope, struct cancel *cancel, int argc, char **arg
 {
 	if (argc < 2)
 		return cmd_help(NULL), CMD_USAGE;
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0)
 		return cmd_help(NULL), CMD_OK;
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)
 		return (void)printf("plimsoll %s\n", PLIMSOLL_VERSION), CMD_OK;
@@ -200,6 +206,7 @@ int cmd_run(struct mem_scope *scope, struct cancel *cancel, int argc, char **arg
 	if (cmd.operand_count < cmd.verb->least)
 		return cmd_usage(&cmd, "%s needs %s", cmd.verb->words, cmd.verb->operands);
 	if (cmd.operand_count > cmd.verb->most)
-		return cmd_usage(&cmd, "'%s' is one operand too many", cmd.operands[cmd.verb->most]);
+		return cmd_usage(&cmd, "'%s' is one operand too many",
+				 cmd.operands[cmd.verb->most]);
 	return cmd.verb->run(&cmd);
 }

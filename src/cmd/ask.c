@@ -16,7 +16,8 @@ enum { SHOWN_CHARS = 160 };
 static bool read_arm(struct cmd *cmd, enum kb_arm *ret_arm)
 {
 	const char *text = cmd_value(cmd, "arm");
-	static const char *const names[] = {[KB_HYBRID] = "hybrid", [KB_VECTOR] = "vector", [KB_TEXT] = "text"};
+	static const char *const names[] = {
+		[KB_HYBRID] = "hybrid", [KB_VECTOR] = "vector", [KB_TEXT] = "text"};
 	for (size_t i = 0; text != NULL && i < ARRAY_COUNT(names); i++) {
 		if (strcmp(text, names[i]) == 0) {
 			*ret_arm = (enum kb_arm)i;
@@ -34,8 +35,9 @@ static void print_hits(const struct retrieval *r)
 	for (size_t i = 0; i < r->hits.count; i++) {
 		const struct kb_hit *h = &r->hits.hits[i];
 		struct span shown = span_slice(h->text, 0, utf8_offset(h->text, SHOWN_CHARS));
-		(void)printf("%2zu. %.3f  %.*s%s%.*s\n    ", i + 1, (double)h->score, SPAN_ARG(h->file),
-			     h->heading.bytes > 0 ? " > " : "", SPAN_ARG(h->heading));
+		(void)printf("%2zu. %.3f  %.*s%s%.*s\n    ", i + 1, (double)h->score,
+			     SPAN_ARG(h->file), h->heading.bytes > 0 ? " > " : "",
+			     SPAN_ARG(h->heading));
 		for (size_t at = 0; at < shown.bytes; at++)
 			(void)putchar(shown.data[at] == '\n' ? ' ' : shown.data[at]);
 		(void)printf("%s\n", shown.bytes < h->text.bytes ? "..." : "");
@@ -55,8 +57,8 @@ int cmd_search(struct cmd *cmd)
 	if (!cmd_number(cmd, "number", 1, KB_HITS_MAX, &hits) || !read_arm(cmd, &options.arm))
 		return CMD_USAGE;
 	options.hits_max = (size_t)hits;
-	CLEANUP(mem_scope_closep) struct mem_scope *scratch =
-		mem_scope_open(cmd->scope, "search", SCRATCH_MAX);
+	CLEANUP(mem_scope_closep)
+	struct mem_scope *scratch = mem_scope_open(cmd->scope, "search", SCRATCH_MAX);
 	if (scratch == NULL)
 		return cmd_fail(cmd, &(struct fault){.code = mem_refusal()});
 	struct retrieval found;
@@ -128,8 +130,8 @@ int cmd_ask(struct cmd *cmd)
 	int64_t passages = 6;
 	if (!cmd_number(cmd, "number", 1, 20, &passages))
 		return CMD_USAGE;
-	CLEANUP(mem_scope_closep) struct mem_scope *scratch =
-		mem_scope_open(cmd->scope, "ask", SCRATCH_MAX);
+	CLEANUP(mem_scope_closep)
+	struct mem_scope *scratch = mem_scope_open(cmd->scope, "ask", SCRATCH_MAX);
 	if (scratch == NULL)
 		return cmd_fail(cmd, &(struct fault){.code = mem_refusal()});
 	struct answer_request request = {.kb = cmd->operands[0],
@@ -165,16 +167,18 @@ static void print_eval(const struct eval_options *o, const struct eval_result *r
 	(void)printf("queries    %zu\n", r->queries);
 	if (!o->absent)
 		(void)printf("recall@1   %.4f\nrecall@5   %.4f\nrecall@10  %.4f\nmrr@10     %.4f\n"
-			     "ndcg@10    %.4f\n", r->recall_1, r->recall_5, r->recall_10, r->mrr_10, r->ndcg_10);
+			     "ndcg@10    %.4f\n",
+			     r->recall_1, r->recall_5, r->recall_10, r->mrr_10, r->ndcg_10);
 	(void)printf("p50        %.2f ms\np95        %.2f ms\n", r->p50_ms, r->p95_ms);
 	if (o->answers || o->absent)
 		(void)printf("refused    %.4f\n", r->refused);
 	if (o->answers && !o->absent)
-		(void)printf("answer in quotation  %.4f  (mean %.0f characters)\n", r->answer_contained,
-			     r->quote_chars_mean);
+		(void)printf("answer in quotation  %.4f  (mean %.0f characters)\n",
+			     r->answer_contained, r->quote_chars_mean);
 }
 
-static int print_eval_json(struct cmd *cmd, const struct eval_options *o, const struct eval_result *r)
+static int print_eval_json(struct cmd *cmd, const struct eval_options *o,
+			   const struct eval_result *r)
 {
 	struct cmd_json json;
 	cmd_json_begin(cmd, &json);

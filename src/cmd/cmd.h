@@ -1,7 +1,7 @@
 /* cmd/cmd.h -- the verbs of the command line: how they are described, parsed and run.
  *
- * A verb is one row of the table in verbs.c: its words ("kb add"), its operands, its options and the
- * function that runs it. Help, usage errors and shell completion are made from the same rows.
+ * A verb is one row of the table in verbs.c: its words ("kb add"), its operands, its options and
+ * the function that runs it. Help, usage errors and shell completion are made from the same rows.
  *
  * Exit codes  CMD_OK, CMD_FAILED (the fault is printed), CMD_USAGE. */
 #ifndef CMD_CMD_H
@@ -33,9 +33,10 @@ struct cmd_verb {
 	const char *operands; /* "NAME PATH..." */
 	const char *summary;  /* one line */
 	int (*run)(struct cmd *cmd);
-	size_t least, most;   /* operands */
-	struct cmd_option options[CMD_OPTIONS_MAX]; /* ends with name == NULL; --json, --data, --set and
-						       --help are understood by all */
+	size_t least, most; /* operands */
+	struct cmd_option
+		options[CMD_OPTIONS_MAX]; /* ends with name == NULL; --json, --data, --set and
+					     --help are understood by all */
 };
 
 /* One parsed command line. */
@@ -43,7 +44,8 @@ struct cmd {
 	const struct cmd_verb *verb;
 	char **operands;
 	size_t operand_count;
-	const char *values[CMD_OPTIONS_MAX]; /* by place in verb->options; a switch that is set: "" */
+	const char
+		*values[CMD_OPTIONS_MAX]; /* by place in verb->options; a switch that is set: "" */
 	bool json;
 	const char *data;
 	const char *settings[CMD_SETTINGS_MAX + 1];
@@ -60,8 +62,10 @@ extern const size_t cmd_verb_count;
 int cmd_run(struct mem_scope *scope, struct cancel *cancel, int argc, char **argv);
 /* The value of an option of this verb (asserted), or NULL. */
 const char *cmd_value(const struct cmd *cmd, const char *option);
-/* A whole number from least to most; fallback when the option is absent. False: printed, CMD_USAGE. */
-bool cmd_number(const struct cmd *cmd, const char *option, int64_t least, int64_t most, int64_t *inout);
+/* A whole number from least to most; fallback when the option is absent. False: printed, CMD_USAGE.
+ */
+bool cmd_number(const struct cmd *cmd, const char *option, int64_t least, int64_t most,
+		int64_t *inout);
 void cmd_help(const struct cmd_verb *verb);
 int cmd_usage(const struct cmd *cmd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -83,7 +87,8 @@ int cmd_json_end(struct cmd *cmd, struct cmd_json *json);
 enum { CMD_SIZE_BYTES = 16 };
 const char *cmd_size(uint64_t bytes, char out[CMD_SIZE_BYTES]);
 
-/* ---- progress (progress.c): a bar on a terminal, plain lines otherwise, nothing with --json ---- */
+/* ---- progress (progress.c): a bar on a terminal, plain lines otherwise, nothing with --json ----
+ */
 
 struct progress {
 	bool enabled, terminal;
@@ -92,9 +97,11 @@ struct progress {
 };
 void progress_init(struct progress *p, const struct cmd *cmd);
 /* Draw "label  [####    ] 42 %  note"; total 0: no bar, only the note. */
-void progress_bar(struct progress *p, const char *label, uint64_t done, uint64_t total, const char *note);
+void progress_bar(struct progress *p, const char *label, uint64_t done, uint64_t total,
+		  const char *note);
 /* Wipe the bar and print one line. */
-void progress_line(struct progress *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void progress_line(struct progress *p, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 void progress_end(struct progress *p);
 
 #endif

@@ -1,5 +1,5 @@
-/* Shell completion, printed from the table of verbs: words, options, and the names of knowledge bases
- * (asked from the program itself when the user presses Tab). */
+/* Shell completion, printed from the table of verbs: words, options, and the names of knowledge
+ * bases (asked from the program itself when the user presses Tab). */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +15,8 @@ static void print_words(const char *first)
 		size_t bytes = space != NULL ? (size_t)(space - words) : strlen(words);
 		if (first == NULL && (bytes != last_bytes || strncmp(words, last, bytes) != 0))
 			(void)printf("%.*s ", (int)bytes, words);
-		if (first != NULL && space != NULL && strlen(first) == bytes && strncmp(words, first, bytes) == 0)
+		if (first != NULL && space != NULL && strlen(first) == bytes &&
+		    strncmp(words, first, bytes) == 0)
 			(void)printf("%s ", space + 1);
 		last = words;
 		last_bytes = bytes;
@@ -37,27 +38,33 @@ static void print_bash(void)
 {
 	(void)printf("# plimsoll completion for bash: eval \"$(plimsoll completion bash)\"\n"
 		     "_plimsoll() {\n"
-		     "\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" first=\"${COMP_WORDS[1]}\" verb options=\"\"\n"
+		     "\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" first=\"${COMP_WORDS[1]}\" verb "
+		     "options=\"\"\n"
 		     "\tCOMPREPLY=()\n"
-		     "\tcase \"$first\" in kb|model) verb=\"$first ${COMP_WORDS[2]}\" ;; *) verb=\"$first\" ;; esac\n"
+		     "\tcase \"$first\" in kb|model) verb=\"$first ${COMP_WORDS[2]}\" ;; *) "
+		     "verb=\"$first\" ;; esac\n"
 		     "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\tCOMPREPLY=($(compgen -W \"");
 	print_words(NULL);
 	(void)printf("help version\" -- \"$word\"))\n\t\treturn\n\tfi\n"
-		     "\tif [ \"$COMP_CWORD\" -eq 2 ]; then\n\t\tcase \"$first\" in\n\t\tkb) COMPREPLY=($(compgen -W \"");
+		     "\tif [ \"$COMP_CWORD\" -eq 2 ]; then\n\t\tcase \"$first\" in\n\t\tkb) "
+		     "COMPREPLY=($(compgen -W \"");
 	print_words("kb");
 	(void)printf("\" -- \"$word\")); return ;;\n\t\tmodel) COMPREPLY=($(compgen -W \"");
 	print_words("model");
-	(void)printf("\" -- \"$word\")); return ;;\n"
-		     "\t\tcompletion) COMPREPLY=($(compgen -W \"bash zsh\" -- \"$word\")); return ;;\n"
-		     "\t\tesac\n\tfi\n\tcase \"$verb\" in\n");
+	(void)printf(
+		"\" -- \"$word\")); return ;;\n"
+		"\t\tcompletion) COMPREPLY=($(compgen -W \"bash zsh\" -- \"$word\")); return ;;\n"
+		"\t\tesac\n\tfi\n\tcase \"$verb\" in\n");
 	print_options();
-	(void)printf("\tesac\n\tcase \"$word\" in\n"
-		     "\t-*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")); return ;;\n\tesac\n"
-		     "\tcase \"$verb $COMP_CWORD\" in\n"
-		     "\t\"search 2\"|\"ask 2\"|\"eval 2\"|\"kb \"*\" 3\")\n"
-		     "\t\tCOMPREPLY=($(compgen -W \"$(plimsoll kb list 2>/dev/null | cut -d' ' -f1)\" -- \"$word\")) ;;\n"
-		     "\t*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n\tesac\n}\n"
-		     "complete -o filenames -F _plimsoll plimsoll\n");
+	(void)printf(
+		"\tesac\n\tcase \"$word\" in\n"
+		"\t-*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")); return ;;\n\tesac\n"
+		"\tcase \"$verb $COMP_CWORD\" in\n"
+		"\t\"search 2\"|\"ask 2\"|\"eval 2\"|\"kb \"*\" 3\")\n"
+		"\t\tCOMPREPLY=($(compgen -W \"$(plimsoll kb list 2>/dev/null | cut -d' ' -f1)\" "
+		"-- \"$word\")) ;;\n"
+		"\t*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n\tesac\n}\n"
+		"complete -o filenames -F _plimsoll plimsoll\n");
 }
 
 int cmd_completion(struct cmd *cmd)

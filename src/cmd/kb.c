@@ -55,7 +55,8 @@ static void put_info(struct json_writer *w, const struct kb_info *info)
 	json_object_end(w);
 }
 
-static status read_info(struct service *s, const char *name, struct kb_info *ret, struct fault *reterr)
+static status read_info(struct service *s, const char *name, struct kb_info *ret,
+			struct fault *reterr)
 {
 	struct kb *kb;
 	status st = service_kb(s, name, &kb, reterr);
@@ -82,8 +83,10 @@ static status show_body(struct cmd *cmd, struct service *s, struct fault *reterr
 	(void)printf("name        %s\n", info.name);
 	if (info.description[0] != '\0')
 		(void)printf("description %s\n", info.description);
-	(void)printf("files       %llu\nchunks      %llu\ngeneration  %u\nmodel       %s\non disk     %s\n",
-		     (unsigned long long)info.files, (unsigned long long)info.chunks, info.generation,
+	(void)printf("files       %llu\nchunks      %llu\ngeneration  %u\nmodel       %s\non disk  "
+		     "   %s\n",
+		     (unsigned long long)info.files, (unsigned long long)info.chunks,
+		     info.generation,
 		     info.build.dim > 0 ? info.build.model : "none (full text only)",
 		     cmd_size(info.bytes, size));
 	return ST_OK;
@@ -114,8 +117,9 @@ static status list_one(void *context, const char *name, struct fault *reterr)
 		return ST_OK;
 	}
 	char size[CMD_SIZE_BYTES];
-	(void)printf("%-24s %6llu files %8llu chunks  %9s  %s\n", info.name, (unsigned long long)info.files,
-		     (unsigned long long)info.chunks, cmd_size(info.bytes, size), info.description);
+	(void)printf("%-24s %6llu files %8llu chunks  %9s  %s\n", info.name,
+		     (unsigned long long)info.files, (unsigned long long)info.chunks,
+		     cmd_size(info.bytes, size), info.description);
 	return ST_OK;
 }
 
@@ -154,8 +158,8 @@ static status create_body(struct cmd *cmd, struct service *s, struct fault *rete
 		return fault_set(reterr, ST_INVALID, "nothing was made");
 	build.chunk_chars = (uint32_t)chars;
 	if (st == ST_OK)
-		st = kb_create(service_kb_root(s), cmd->operands[0], description != NULL ? description : "",
-			       &build, reterr);
+		st = kb_create(service_kb_root(s), cmd->operands[0],
+			       description != NULL ? description : "", &build, reterr);
 	return st == ST_OK ? show_body(cmd, s, reterr) : st;
 }
 
@@ -222,8 +226,9 @@ static status archive_path(struct cmd *cmd, const char *option, char ret_path[FI
 			   struct fault *reterr)
 {
 	const char *given = cmd_value(cmd, option);
-	int n = given != NULL ? snprintf(ret_path, FILE_PATH_BYTES, "%s", given)
-			      : snprintf(ret_path, FILE_PATH_BYTES, "%s.plimsoll.tar", cmd->operands[0]);
+	int n = given != NULL
+			? snprintf(ret_path, FILE_PATH_BYTES, "%s", given)
+			: snprintf(ret_path, FILE_PATH_BYTES, "%s.plimsoll.tar", cmd->operands[0]);
 	if (n < 0 || n >= FILE_PATH_BYTES)
 		return fault_set(reterr, ST_LIMIT, "the path of the archive is too long");
 	return ST_OK;
@@ -234,7 +239,8 @@ static status export_body(struct cmd *cmd, struct service *s, struct fault *rete
 	char path[FILE_PATH_BYTES];
 	status st = archive_path(cmd, "output", path, reterr);
 	if (st == ST_OK)
-		st = kb_export(cmd->scope, service_kb_root(s), cmd->operands[0], path, cmd->cancel, reterr);
+		st = kb_export(cmd->scope, service_kb_root(s), cmd->operands[0], path, cmd->cancel,
+			       reterr);
 	return st == ST_OK ? report_done(cmd, "exported") : st;
 }
 
@@ -248,7 +254,8 @@ static status import_body(struct cmd *cmd, struct service *s, struct fault *rete
 	char path[FILE_PATH_BYTES];
 	status st = archive_path(cmd, "input", path, reterr);
 	if (st == ST_OK)
-		st = kb_import(cmd->scope, service_kb_root(s), cmd->operands[0], path, cmd->cancel, reterr);
+		st = kb_import(cmd->scope, service_kb_root(s), cmd->operands[0], path, cmd->cancel,
+			       reterr);
 	return st == ST_OK ? report_done(cmd, "imported") : st;
 }
 

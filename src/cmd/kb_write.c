@@ -1,4 +1,5 @@
-/* The verbs that change what a knowledge base holds: add, rm, rebuild; with progress and a summary. */
+/* The verbs that change what a knowledge base holds: add, rm, rebuild; with progress and a summary.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,8 @@ static void on_progress(void *context, const struct ingest_progress *p)
 	char note[64], size[CMD_SIZE_BYTES];
 	switch (p->stage) {
 	case INGEST_DONE:
-		progress_line(&w->progress, "added    %s (%llu chunks)", p->file, (unsigned long long)p->chunks);
+		progress_line(&w->progress, "added    %s (%llu chunks)", p->file,
+			      (unsigned long long)p->chunks);
 		return;
 	case INGEST_SKIPPED:
 		progress_line(&w->progress, "same     %s", p->file);
@@ -32,13 +34,15 @@ static void on_progress(void *context, const struct ingest_progress *p)
 	case INGEST_PARSE:
 		break;
 	}
-	(void)snprintf(note, sizeof note, "%llu chunks, file %llu of %llu", (unsigned long long)p->chunks,
-		       (unsigned long long)p->files_done + 1, (unsigned long long)p->files);
+	(void)snprintf(note, sizeof note, "%llu chunks, file %llu of %llu",
+		       (unsigned long long)p->chunks, (unsigned long long)p->files_done + 1,
+		       (unsigned long long)p->files);
 	progress_bar(&w->progress, p->file, p->bytes_done, p->bytes, note);
 	if (w->progress.terminal || clock_ms() - w->line_ms < LINE_EVERY_MS)
 		return;
 	w->line_ms = clock_ms();
-	progress_line(&w->progress, "working  %s: %s, %s", p->file, cmd_size(p->bytes_done, size), note);
+	progress_line(&w->progress, "working  %s: %s, %s", p->file, cmd_size(p->bytes_done, size),
+		      note);
 }
 
 static int print_result(struct cmd *cmd, const struct ingest_result *r, uint64_t ms)
@@ -82,8 +86,9 @@ static int write_verb(struct cmd *cmd, write_body *body)
 	progress_end(&watch.progress);
 	service_close(s);
 	if (st == ST_CANCELLED)
-		(void)fault_set(&fault, ST_CANCELLED,
-				"stopped; what was committed stays, the same command goes on from there");
+		(void)fault_set(
+			&fault, ST_CANCELLED,
+			"stopped; what was committed stays, the same command goes on from there");
 	return st == ST_OK ? print_result(cmd, &result, clock_ms() - began) : cmd_fail(cmd, &fault);
 }
 
@@ -91,7 +96,8 @@ static status add_body(struct cmd *cmd, struct service *s, const struct ingest_o
 		       struct ingest_result *ret_result, struct fault *reterr)
 {
 	const char *const *paths = (const char *const *)(void *)(cmd->operands + 1);
-	return ingest_add(s, cmd->operands[0], paths, cmd->operand_count - 1, options, ret_result, reterr);
+	return ingest_add(s, cmd->operands[0], paths, cmd->operand_count - 1, options, ret_result,
+			  reterr);
 }
 
 int cmd_kb_add(struct cmd *cmd)
@@ -109,7 +115,9 @@ static status rebuild_body(struct cmd *cmd, struct service *s, const struct inge
 	if (st == ST_OK && !cmd_number(cmd, "chunk-chars", 50, 4000, &chars))
 		return fault_set(reterr, ST_INVALID, "nothing was changed");
 	build.chunk_chars = (uint32_t)chars;
-	return st == ST_OK ? ingest_rebuild(s, cmd->operands[0], &build, options, ret_result, reterr) : st;
+	return st == ST_OK
+		       ? ingest_rebuild(s, cmd->operands[0], &build, options, ret_result, reterr)
+		       : st;
 }
 
 int cmd_kb_rebuild(struct cmd *cmd)

@@ -1,5 +1,5 @@
-/* The program: signals, then the verb. SIGINT and SIGTERM ask the running work to stop; a second one
- * ends the process at once, which is safe by the crash rule of kb/kb.h. */
+/* The program: signals, then the verb. SIGINT and SIGTERM ask the running work to stop; a second
+ * one ends the process at once, which is safe by the crash rule of kb/kb.h. */
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +24,8 @@ static void on_signal(int number)
 int main(int argc, char **argv)
 {
 	if (!mem_fault_from_environment()) {
-		(void)fprintf(stderr, "plimsoll: PLIMSOLL_FAULT must be like alloc:17 or io:5:forever\n");
+		(void)fprintf(stderr,
+			      "plimsoll: PLIMSOLL_FAULT must be like alloc:17 or io:5:forever\n");
 		return CMD_USAGE;
 	}
 	if (argc > 1 && strcmp(argv[1], "doc-worker") == 0)

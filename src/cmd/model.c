@@ -18,7 +18,8 @@ static status find_dirs(const struct cmd *cmd, struct model_dirs *ret, struct fa
 	return model_dirs_init(ret, data, reterr);
 }
 
-/* Where a new model goes: the data directory, or the shared cache when asked or when there is none. */
+/* Where a new model goes: the data directory, or the shared cache when asked or when there is none.
+ */
 static const char *target_dir(const struct cmd *cmd, const struct model_dirs *dirs)
 {
 	char parent[FILE_PATH_BYTES];
@@ -81,13 +82,15 @@ int cmd_model_list(struct cmd *cmd)
 	if (cmd->json) {
 		code = print_models_json(cmd, list, count);
 	} else if (count == 0) {
-		(void)printf("no models yet: `make models` fetches the default ones, `plimsoll model import "
+		(void)printf("no models yet: `make models` fetches the default ones, `plimsoll "
+			     "model import "
 			     "PATH` converts your own\n");
 	} else {
 		for (size_t i = 0; i < count; i++) {
 			char size[CMD_SIZE_BYTES];
-			(void)printf("%-28s %-10s %-6s %9s  %s\n", list[i].name, model_kind_name(list[i].kind),
-				     list[i].precision, cmd_size(list[i].bytes, size), list[i].path);
+			(void)printf("%-28s %-10s %-6s %9s  %s\n", list[i].name,
+				     model_kind_name(list[i].kind), list[i].precision,
+				     cmd_size(list[i].bytes, size), list[i].path);
 		}
 	}
 	mem_free(list);
@@ -108,10 +111,11 @@ static int print_model(struct cmd *cmd, const struct model_info *m)
 		     m->name, model_kind_name(m->kind), m->architecture, m->precision, m->path,
 		     cmd_size(m->bytes, size), m->tokens_max);
 	if (m->kind == MODEL_EMBEDDER)
-		(void)printf("id            %s\nvectors       %u numbers, %s pooling\nlayers        %u, %u heads\n"
+		(void)printf("id            %s\nvectors       %u numbers, %s pooling\nlayers       "
+			     " %u, %u heads\n"
 			     "vocabulary    %u\nprefixes      query \"%s\", passage \"%s\"\n",
-			     m->id, m->dim, m->pooling, m->layers, m->heads, m->vocabulary, m->query_prefix,
-			     m->passage_prefix);
+			     m->id, m->dim, m->pooling, m->layers, m->heads, m->vocabulary,
+			     m->query_prefix, m->passage_prefix);
 	return CMD_OK;
 }
 
@@ -134,7 +138,8 @@ static void on_bytes(void *context, uint64_t done, uint64_t total)
 
 int cmd_model_import(struct cmd *cmd)
 {
-	static const char *const names[] = {[EMBED_BF16] = "bf16", [EMBED_INT8] = "int8", [EMBED_F32] = "f32"};
+	static const char *const names[] = {
+		[EMBED_BF16] = "bf16", [EMBED_INT8] = "int8", [EMBED_F32] = "f32"};
 	struct fault fault = {0};
 	struct model_dirs dirs;
 	struct model_info info;
@@ -154,7 +159,8 @@ int cmd_model_import(struct cmd *cmd)
 	progress_init(&progress, cmd);
 	status st = find_dirs(cmd, &dirs, &fault);
 	if (st == ST_OK)
-		st = model_import(cmd->scope, cmd->operands[0], target_dir(cmd, &dirs), &options, &info, &fault);
+		st = model_import(cmd->scope, cmd->operands[0], target_dir(cmd, &dirs), &options,
+				  &info, &fault);
 	progress_end(&progress);
 	return st == ST_OK ? print_model(cmd, &info) : cmd_fail(cmd, &fault);
 }

@@ -19,7 +19,8 @@ int cmd_json_end(struct cmd *cmd, struct cmd_json *json)
 	if (buf_check(&json->text, "the answer", &fault) != ST_OK)
 		return cmd_fail(cmd, &fault);
 	struct span text = buf_span(&json->text);
-	bool written = fwrite(text.data, 1, text.bytes, stdout) == text.bytes && fflush(stdout) == 0;
+	bool written =
+		fwrite(text.data, 1, text.bytes, stdout) == text.bytes && fflush(stdout) == 0;
 	buf_fini(&json->text);
 	return written ? CMD_OK : CMD_FAILED;
 }
@@ -48,7 +49,8 @@ int cmd_fail(const struct cmd *cmd, const struct fault *fault)
 
 status cmd_open(struct cmd *cmd, bool create, struct service **ret_service, struct fault *reterr)
 {
-	struct service_options options = {.data = cmd->data, .create = create, .settings = cmd->settings};
+	struct service_options options = {
+		.data = cmd->data, .create = create, .settings = cmd->settings};
 	return service_open(cmd->scope, &options, ret_service, reterr);
 }
 

@@ -33,7 +33,8 @@ void progress_line(struct progress *p, const char *format, ...)
 	(void)fputc('\n', stderr);
 }
 
-void progress_bar(struct progress *p, const char *label, uint64_t done, uint64_t total, const char *note)
+void progress_bar(struct progress *p, const char *label, uint64_t done, uint64_t total,
+		  const char *note)
 {
 	uint64_t now = clock_ms();
 	if (!p->enabled || !p->terminal || now - p->shown_ms < REDRAW_MS)
@@ -48,7 +49,8 @@ void progress_bar(struct progress *p, const char *label, uint64_t done, uint64_t
 		memset(bar + full, ' ', BAR_CELLS - full);
 		percent = (unsigned)(share * 100);
 	}
-	int n = total > 0 ? fprintf(stderr, "\r\033[K%.40s [%s] %u %% %.40s", label, bar, percent, note)
+	int n = total > 0 ? fprintf(stderr, "\r\033[K%.40s [%s] %u %% %.40s", label, bar, percent,
+				    note)
 			  : fprintf(stderr, "\r\033[K%.40s %.60s", label, note);
 	p->columns_used = n > 0 ? (size_t)n : 0;
 	(void)fflush(stderr);

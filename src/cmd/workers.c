@@ -49,7 +49,8 @@ static void on_progress(void *context, const struct ingest_progress *p)
 	print_event(&line);
 }
 
-static void print_done(struct mem_scope *scope, const struct ingest_result *result, const char *error)
+static void print_done(struct mem_scope *scope, const struct ingest_result *result,
+		       const char *error)
 {
 	struct buf line;
 	struct json_writer w;
@@ -79,11 +80,20 @@ int ingest_worker_main(struct mem_scope *scope, struct cancel *cancel, int argc,
 	const char *data = NULL, *kb = NULL, *upload = NULL, *name = NULL;
 	for (int code; (code = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1;) {
 		switch (code) {
-		case 'd': data = optarg; break;
-		case 'k': kb = optarg; break;
-		case 'u': upload = optarg; break;
-		case 'n': name = optarg; break;
-		default: return CMD_USAGE;
+		case 'd':
+			data = optarg;
+			break;
+		case 'k':
+			kb = optarg;
+			break;
+		case 'u':
+			upload = optarg;
+			break;
+		case 'n':
+			name = optarg;
+			break;
+		default:
+			return CMD_USAGE;
 		}
 	}
 	if (data == NULL || kb == NULL || upload == NULL || name == NULL)
@@ -92,7 +102,8 @@ int ingest_worker_main(struct mem_scope *scope, struct cancel *cancel, int argc,
 	struct service *s = NULL;
 	struct fault fault = {0};
 	struct reporter reporter = {.scope = scope};
-	struct ingest_options ingest = {.progress = on_progress, .context = &reporter, .cancel = cancel};
+	struct ingest_options ingest = {
+		.progress = on_progress, .context = &reporter, .cancel = cancel};
 	struct ingest_result result = {0};
 	status st = service_open(scope, &open, &s, &fault);
 	if (st == ST_OK)

@@ -1,7 +1,7 @@
 /* cmd/workers.h -- hidden verbs: this program as a child of the server.
  *
- * ingest-worker --data DIR --kb NAME --upload PATH --name FILE: index one upload. Prints a JSON line
- * per event: {"event":"progress","file","bytes_done","bytes","chunks"} and at the end
+ * ingest-worker --data DIR --kb NAME --upload PATH --name FILE: index one upload. Prints a JSON
+ * line per event: {"event":"progress","file","bytes_done","bytes","chunks"} and at the end
  * {"event":"done","added","skipped","failed","chunks","error"} (error: null or a sentence). */
 #ifndef CMD_WORKERS_H
 #define CMD_WORKERS_H

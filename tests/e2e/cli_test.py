@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The command line from an empty folder to an answer with sources, and back out of every mistake."""
+"""The command line from an empty folder to an answer with sources, and back."""
+
 import json
 import os
 import random
@@ -22,7 +23,10 @@ class TextOnly(plimsoll.DataDirTest):
         self.ok("kb", "create", "book", "--model", "none")
 
     def test_a_file_goes_in_is_found_and_goes_out(self):
-        text = "# 保修\n\n保修期为三年，自购买之日起计算。\n\n# Returns\n\nGoods can be returned within 14 days.\n"
+        text = (
+            "# 保修\n\n保修期为三年，自购买之日起计算。\n\n# Returns\n\nGoods can be returned"
+            " within 14 days.\n"
+        )
         path = self.write("terms.md", text)
         added = self.json("kb", "add", "book", path)
         self.assertEqual((added["added"], added["failed"]), (1, 0))
@@ -30,9 +34,12 @@ class TextOnly(plimsoll.DataDirTest):
         hit = self.json("search", "book", "保修期多久")["hits"][0]
         self.assertIn("三年", hit["text"])
         self.assertEqual(hit["file"], "terms.md")
-        self.assertEqual(text.encode()[hit["start"]:hit["end"]].decode(), hit["text"])
-        self.assertEqual({"rank", "score", "chunk_id", "doc_id", "title", "page", "vector_score", "text_score"}
-                         - set(hit), set())
+        self.assertEqual(text.encode()[hit["start"] : hit["end"]].decode(), hit["text"])
+        self.assertEqual(
+            {"rank", "score", "chunk_id", "doc_id", "title", "page", "vector_score", "text_score"}
+            - set(hit),
+            set(),
+        )
         self.ok("kb", "rm", "book", "terms.md")
         self.assertEqual(self.json("search", "book", "保修期多久")["hits"], [])
         self.assertEqual(self.json("kb", "files", "book")["files"], [])
@@ -63,15 +70,23 @@ class TextOnly(plimsoll.DataDirTest):
 
     def test_encodings(self):
         for name, encoding in (("gbk", "gb18030"), ("utf16", "utf-16"), ("big5", "big5")):
-            words = "繁體中文的說明書，內容關於船舶的載重線，請仔細閱讀。" if encoding == "big5" else \
-                "简体中文的说明书，内容关于船舶的载重线，请仔细阅读。"
+            words = (
+                "繁體中文的說明書，內容關於船舶的載重線，請仔細閱讀。"
+                if encoding == "big5"
+                else "简体中文的说明书，内容关于船舶的载重线，请仔细阅读。"
+            )
             self.ok("kb", "add", "book", self.write(f"{name}.txt", (words * 20).encode(encoding)))
         found = {h["file"] for h in self.json("search", "book", "船舶的载重线")["hits"]}
         self.assertEqual(found, {"gbk.txt", "utf16.txt", "big5.txt"})
 
     def test_jsonl_lines_are_documents(self):
-        records = [{"id": f"r{i}", "title": f"T{i}", "text": f"Record {i} speaks of topic{i}."} for i in range(50)]
-        self.ok("kb", "add", "book", self.write("r.jsonl", "\n".join(json.dumps(r) for r in records)))
+        records = [
+            {"id": f"r{i}", "title": f"T{i}", "text": f"Record {i} speaks of topic{i}."}
+            for i in range(50)
+        ]
+        self.ok(
+            "kb", "add", "book", self.write("r.jsonl", "\n".join(json.dumps(r) for r in records))
+        )
         self.assertEqual(self.json("search", "book", "topic17")["hits"][0]["doc_id"], "r17")
 
     def test_mistakes_get_a_sentence_and_an_exit_code(self):
@@ -90,8 +105,12 @@ class TextOnly(plimsoll.DataDirTest):
         self.refused(1, "eval", "book", "/nonexistent.jsonl")
         self.refused(1, "model", "info", "no-such-model")
         self.refused(1, "model", "import", "/nonexistent")
-        self.assertIn("error", json.loads(self.run_program("kb", "show", "nobody", "--json").stdout))
-        self.assertEqual(self.run_program("kb", "add", "book", "/nonexistent/file.txt").returncode, 1)
+        self.assertIn(
+            "error", json.loads(self.run_program("kb", "show", "nobody", "--json").stdout)
+        )
+        self.assertEqual(
+            self.run_program("kb", "add", "book", "/nonexistent/file.txt").returncode, 1
+        )
         self.assertEqual(sorted(p.name for p in (self.data / "kb").iterdir()), ["book"])
 
     def test_help_and_completion(self):
@@ -107,24 +126,33 @@ class TextOnly(plimsoll.DataDirTest):
         self.assertRegex(self.refused(1, "kb", "list"), r"plimsoll\.yaml")
 
     def test_export_and_import(self):
-        self.ok("kb", "add", "book", self.write("a.txt", "The harbour master lives in the tower.\n"))
+        self.ok(
+            "kb", "add", "book", self.write("a.txt", "The harbour master lives in the tower.\n")
+        )
         archive = self.dir / "book.tar"
         self.ok("kb", "export", "book", "-o", archive)
         self.ok("kb", "import", "copy", "-i", archive)
         self.assertIn("tower", self.json("search", "copy", "harbour master")["hits"][0]["text"])
         self.refused(1, "kb", "import", "copy", "-i", archive)
-        self.refused(1, "kb", "import", "other", "-i", self.write("broken.tar", archive.read_bytes()[:2000]))
+        self.refused(
+            1, "kb", "import", "other", "-i", self.write("broken.tar", archive.read_bytes()[:2000])
+        )
         self.assertEqual(sorted(p.name for p in (self.data / "kb").iterdir()), ["book", "copy"])
 
     def test_killed_at_random_moments_nothing_is_lost_or_torn(self):
         draw = random.Random(5)
-        big = self.write("big.txt", "".join(f"Paragraph {i} mentions item{i} of the long list.\n\n"
-                                            for i in range(20000)))
+        big = self.write(
+            "big.txt",
+            "".join(f"Paragraph {i} mentions item{i} of the long list.\n\n" for i in range(20000)),
+        )
         self.ok("kb", "add", "book", self.write("first.txt", "The anchor document stays.\n"))
         for _ in range(12):
-            process = subprocess.Popen([plimsoll.PROGRAM, "kb", "add", "book", str(big), "--json"],
-                                       env=dict(os.environ, PLIMSOLL_DATA=str(self.data)),
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [plimsoll.PROGRAM, "kb", "add", "book", str(big), "--json"],
+                env=dict(os.environ, PLIMSOLL_DATA=str(self.data)),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             time.sleep(draw.uniform(0.01, 0.6))
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -138,7 +166,9 @@ class TextOnly(plimsoll.DataDirTest):
         self.assertEqual(names, {"first.txt", "big.txt"})
 
 
-@unittest.skipUnless(plimsoll.has_model("multilingual-e5-small"), "skipped: no embedding model in the cache")
+@unittest.skipUnless(
+    plimsoll.has_model("multilingual-e5-small"), "skipped: no embedding model in the cache"
+)
 class WithModels(plimsoll.DataDirTest):
     def setUp(self):
         super().setUp()
@@ -147,15 +177,20 @@ class WithModels(plimsoll.DataDirTest):
     def test_the_guide_answers_in_both_languages(self):
         self.ok("kb", "create", "guide")
         self.ok("kb", "add", "guide", GUIDE)
-        for question, wanted in (("为什么内存不会增长？", "账户"), ("Why can the memory not grow?", "account"),
-                                 ("账户达到硬线时会发生什么？", "503"),
-                                 ("What happens at an account's hard line?", "503")):
+        for question, wanted in (
+            ("为什么内存不会增长？", "账户"),
+            ("Why can the memory not grow?", "account"),
+            ("账户达到硬线时会发生什么？", "503"),
+            ("What happens at an account's hard line?", "503"),
+        ):
             answer = self.json("ask", "guide", question, "--no-generate")
             self.assertEqual(answer["mode"], "extractive", answer)
             self.assertIn(wanted, answer["answer"])
             citation = answer["citations"][0]
             original = (GUIDE / citation["file"].split("/")[-1]).read_bytes()
-            self.assertEqual(original[citation["start"]:citation["end"]].decode(), citation["text"])
+            self.assertEqual(
+                original[citation["start"] : citation["end"]].decode(), citation["text"]
+            )
         for question in ("公司的年终奖什么时候发？", "Who won the football world cup in 1998?"):
             answer = self.json("ask", "guide", question, "--no-generate")
             self.assertEqual((answer["mode"], answer["citations"]), ("no_evidence", []), answer)

@@ -1,4 +1,5 @@
 """What the end-to-end tests share: the program, a fresh data directory, a server."""
+
 import contextlib
 import json
 import os
@@ -30,8 +31,14 @@ class DataDirTest(unittest.TestCase):
 
     def run_program(self, *arguments, timeout=300, **options):
         environment = dict(os.environ, PLIMSOLL_DATA=str(self.data), **options.pop("env", {}))
-        return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                              env=environment, **options)
+        return subprocess.run(
+            [PROGRAM, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            **options,
+        )
 
     def ok(self, *arguments, **options):
         done = self.run_program(*arguments, **options)
@@ -60,7 +67,10 @@ class DataDirTest(unittest.TestCase):
         log = open(self.dir / "server.log", "w+", encoding="utf-8")
         process = subprocess.Popen(
             [PROGRAM, "serve", "--listen", "127.0.0.1:0", "--data", str(self.data), *options],
-            stdout=subprocess.PIPE, stderr=log, text=True)
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
         try:
             line = process.stdout.readline()
             match = re.match(r"listening on (http://\S+)", line)

@@ -28,8 +28,8 @@ struct answer_request {
 	struct span question;
 	const struct llm_message *history; /* earlier turns, oldest first; may be NULL */
 	size_t history_count;
-	size_t hits_max;      /* passages to read; 0 = 6 */
-	bool no_generate;     /* extractive even if a model is there */
+	size_t hits_max;        /* passages to read; 0 = 6 */
+	bool no_generate;       /* extractive even if a model is there */
 	bool allow_no_evidence; /* let the model answer from itself when the KB does not say */
 	const struct llm_request *sampling; /* NULL = defaults; messages and emit are ignored */
 	const struct cancel *cancel;
@@ -51,6 +51,7 @@ struct answer {
 
 /* All results live in scratch. */
 MUST_CHECK status answer(struct service *s, const struct answer_request *request,
-			 struct mem_scope *scratch, struct answer *ret_answer, struct fault *reterr);
+			 struct mem_scope *scratch, struct answer *ret_answer,
+			 struct fault *reterr);
 
 #endif

@@ -1,8 +1,8 @@
 /* qa/eval.h -- how good a knowledge base is on questions with known answers.
  *
- * Input: JSON lines {"id","text","relevant":[doc ids],"answers":[...]}. A document counts once, with
- * the rank of its best chunk. nDCG with gain 1, MRR and nDCG at 10; recall: relevant documents found
- * divided by the most that could be. */
+ * Input: JSON lines {"id","text","relevant":[doc ids],"answers":[...]}. A document counts once,
+ * with the rank of its best chunk. nDCG with gain 1, MRR and nDCG at 10; recall: relevant documents
+ * found divided by the most that could be. */
 #ifndef QA_EVAL_H
 #define QA_EVAL_H
 
@@ -22,8 +22,9 @@ struct eval_result {
 	size_t queries;
 	double recall_1, recall_5, recall_10, mrr_10, ndcg_10;
 	double p50_ms, p95_ms;
-	double refused;          /* share of questions answered with "does not say" (with answers) */
-	double answer_contained; /* share whose quotation holds an annotated answer (with answers) */
+	double refused; /* share of questions answered with "does not say" (with answers) */
+	double answer_contained; /* share whose quotation holds an annotated answer (with answers)
+				  */
 	double quote_chars_mean;
 };
 

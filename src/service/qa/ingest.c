@@ -1,7 +1,7 @@
-/* The writer's lock of the KB is held from the first file to the last, so two ingests of one KB never
- * mix. A file's chunks are gathered into batches; each batch is embedded by all threads, then stored
- * and committed. What belongs to the file (bad format, broken text) fails the file; what belongs to
- * us (disk, model, memory) ends the call, and what is committed stays. */
+/* The writer's lock of the KB is held from the first file to the last, so two ingests of one KB
+ * never mix. A file's chunks are gathered into batches; each batch is embedded by all threads, then
+ * stored and committed. What belongs to the file (bad format, broken text) fails the file; what
+ * belongs to us (disk, model, memory) ends the call, and what is committed stays. */
 #include "qa/ingest.h"
 
 #include <stdio.h>
@@ -74,7 +74,7 @@ static status batch_embed(struct ingest *in, struct fault *reterr)
 	}
 	if (unknown == 0)
 		return ST_OK;
-	float *fresh = mem_new_array(in->batch_scope, float, unknown * dim);
+	float *fresh = mem_new_array(in->batch_scope, float, unknown *dim);
 	if (fresh == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory for the vectors of a batch");
 	int64_t threads = config_int(service_config(in->service), "embed.threads");
@@ -134,10 +134,12 @@ static status take_chunk(void *context, const struct doc_chunk *chunk, struct fa
 				      .page = chunk->page,
 				      .start = chunk->start,
 				      .end = chunk->end};
-	struct span *texts[] = {&copy->doc_id, &copy->title, &copy->heading, &copy->context, &copy->text};
+	struct span *texts[] = {&copy->doc_id, &copy->title, &copy->heading, &copy->context,
+				&copy->text};
 	for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
 		if (texts[i]->bytes > TEXT_MAX)
-			return fault_set(reterr, ST_CORRUPT, "a chunk of %zu bytes is over the ceiling of %d",
+			return fault_set(reterr, ST_CORRUPT,
+					 "a chunk of %zu bytes is over the ceiling of %d",
 					 texts[i]->bytes, TEXT_MAX);
 		in->batch_bytes += texts[i]->bytes;
 		if (!copy_into(in->batch_scope, texts[i]))
@@ -195,7 +197,8 @@ static status index_original(struct ingest *in, struct original *file, struct fa
 {
 	struct kb_file known;
 	status st = kb_writer_find(in->writer, file->name, in->batch_scope, &known, reterr);
-	bool same = st == ST_OK && known.status == KB_FILE_READY && strcmp(known.sha256, file->sha256) == 0;
+	bool same = st == ST_OK && known.status == KB_FILE_READY &&
+		    strcmp(known.sha256, file->sha256) == 0;
 	mem_scope_reset(in->batch_scope);
 	if (st != ST_OK && st != ST_NOT_FOUND)
 		return st;
@@ -206,7 +209,8 @@ static status index_original(struct ingest *in, struct original *file, struct fa
 		in->progress.files_done++;
 		return file_remove(file->path, reterr);
 	}
-	st = kb_writer_file_begin(in->writer, file->name, file->sha256, file->bytes, &in->skip, reterr);
+	st = kb_writer_file_begin(in->writer, file->name, file->sha256, file->bytes, &in->skip,
+				  reterr);
 	if (st != ST_OK)
 		return st;
 	report(in, INGEST_PARSE, NULL);
@@ -250,13 +254,16 @@ static status add_one(struct ingest *in, const char *source, const char *name, b
 		st = fault_set(&fault, ST_INVALID, "'%.100s' cannot be a file name here", name);
 	else if (!doc_is_supported(name))
 		st = fault_set(&fault, ST_UNSUPPORTED,
-			       "the format of '%.100s' is not supported; known are txt, md, html, csv, tsv, "
-			       "json and jsonl", name);
+			       "the format of '%.100s' is not supported; known are txt, md, html, "
+			       "csv, tsv, "
+			       "json and jsonl",
+			       name);
 	if (st == ST_OK) {
 		(void)snprintf(file.name, sizeof file.name, "%s", name);
 		report(in, INGEST_COPY, NULL);
 		st = move ? original_move_in(root, in->kb_name, source, &file, &fault)
-			  : original_copy_in(root, in->kb_name, source, in->options->cancel, &file, &fault);
+			  : original_copy_in(root, in->kb_name, source, in->options->cancel, &file,
+					     &fault);
 	}
 	if (st == ST_OK)
 		st = index_original(in, &file, &fault);
@@ -282,7 +289,8 @@ static status ingest_begin(struct ingest *in, struct fault *reterr)
 		return st;
 	if (in->embedder->info.dim != build->dim)
 		return fault_set(reterr, ST_INVALID,
-				 "the knowledge base has vectors of %u numbers, model '%s' makes %u: rebuild it "
+				 "the knowledge base has vectors of %u numbers, model '%s' makes "
+				 "%u: rebuild it "
 				 "with `plimsoll kb rebuild %s`",
 				 build->dim, build->model, in->embedder->info.dim, in->kb_name);
 	in->vectors = mem_new_array(in->scope, float, (size_t)BATCH_CHUNKS * build->dim);
@@ -296,12 +304,13 @@ typedef status ingest_body(struct ingest *in, const void *arguments, struct faul
 static const struct ingest_options no_options;
 
 /* Everything common: scope, writer, sweep, body, compaction, result. */
-static status ingest_call(struct service *s, const char *kb_name, const struct ingest_options *options,
-			  const struct kb_build *rebuild, ingest_body *body, const void *arguments,
+static status ingest_call(struct service *s, const char *kb_name,
+			  const struct ingest_options *options, const struct kb_build *rebuild,
+			  ingest_body *body, const void *arguments,
 			  struct ingest_result *ret_result, struct fault *reterr)
 {
-	CLEANUP(mem_scope_closep) struct mem_scope *scope =
-		mem_scope_open(service_scope(s), "ingest", 0);
+	CLEANUP(mem_scope_closep)
+	struct mem_scope *scope = mem_scope_open(service_scope(s), "ingest", 0);
 	struct ingest *in = scope != NULL ? mem_new(scope, struct ingest) : NULL;
 	if (in == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory for ingest");
@@ -310,8 +319,9 @@ static status ingest_call(struct service *s, const char *kb_name, const struct i
 	in->options = options != NULL ? options : &no_options;
 	in->scope = scope;
 	const char *root = service_kb_root(s);
-	status st = rebuild != NULL ? kb_rebuild_open(scope, root, kb_name, rebuild, &in->writer, reterr)
-				    : kb_writer_open(scope, root, kb_name, &in->writer, reterr);
+	status st = rebuild != NULL
+			    ? kb_rebuild_open(scope, root, kb_name, rebuild, &in->writer, reterr)
+			    : kb_writer_open(scope, root, kb_name, &in->writer, reterr);
 	struct kb *kb = NULL;
 	if (st == ST_OK)
 		st = service_kb(s, kb_name, &kb, reterr);
@@ -346,7 +356,8 @@ struct folder_walk {
 	bool count_only;
 };
 
-static status folder_entry(void *context, const char *relative, bool is_folder, struct fault *reterr)
+static status folder_entry(void *context, const char *relative, bool is_folder,
+			   struct fault *reterr)
 {
 	struct folder_walk *walk = context;
 	if (is_folder || !doc_is_supported(relative))
@@ -427,7 +438,8 @@ static status delete_body(struct ingest *in, const void *arguments, struct fault
 status ingest_delete(struct service *s, const char *kb, const char *name, struct fault *reterr)
 {
 	if (!original_name_is_valid(span_of(name)))
-		return fault_set(reterr, ST_NOT_FOUND, "no file '%.100s' in knowledge base '%s'", name, kb);
+		return fault_set(reterr, ST_NOT_FOUND, "no file '%.100s' in knowledge base '%s'",
+				 name, kb);
 	return ingest_call(s, kb, NULL, NULL, delete_body, name, NULL, reterr);
 }
 
@@ -448,9 +460,11 @@ static status rebuild_file(void *context, const struct kb_file *file, struct fau
 	bool done = st == ST_OK && known.status == KB_FILE_READY;
 	mem_scope_reset(in->batch_scope);
 	if (st == ST_OK || st == ST_NOT_FOUND)
-		st = original_path(service_kb_root(in->service), in->kb_name, from.name, from.path, reterr);
+		st = original_path(service_kb_root(in->service), in->kb_name, from.name, from.path,
+				   reterr);
 	if (st == ST_OK && !done)
-		st = kb_writer_file_begin(in->writer, from.name, from.sha256, from.bytes, &in->skip, reterr);
+		st = kb_writer_file_begin(in->writer, from.name, from.sha256, from.bytes, &in->skip,
+					  reterr);
 	if (st != ST_OK || done)
 		return st;
 	report(in, INGEST_PARSE, NULL);
@@ -499,7 +513,8 @@ status ingest_original(struct service *s, const char *kb, const char *name,
 	if (st != ST_OK)
 		return st;
 	if (!kb_name_is_valid(span_of(kb)) || !file_exists(path))
-		return fault_set(reterr, ST_NOT_FOUND, "no file '%.100s' in knowledge base '%.60s'", name, kb);
+		return fault_set(reterr, ST_NOT_FOUND, "no file '%.100s' in knowledge base '%.60s'",
+				 name, kb);
 	memcpy(ret_path, path, sizeof path);
 	return ST_OK;
 }

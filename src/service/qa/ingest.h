@@ -1,7 +1,7 @@
 /* qa/ingest.h -- documents into a knowledge base: add, delete, rebuild.
  *
- * Add copies each file into <kb>/content/ (through a temporary name; a file that changes while it is
- * copied is refused), parses the copy in a capped child, embeds in batches and commits batch by
+ * Add copies each file into <kb>/content/ (through a temporary name; a file that changes while it
+ * is copied is refused), parses the copy in a capped child, embeds in batches and commits batch by
  * batch: memory is constant, a stop loses at most one batch, and the next add goes on where it
  * stopped. Unchanged files (by SHA-256) are skipped, changed ones replaced, and one bad file does
  * not stop the others.
@@ -13,15 +13,21 @@
 #include "qa/service.h"
 #include "rt/cancel.h"
 
-enum ingest_stage { INGEST_COPY, INGEST_PARSE /* and embed, and store */, INGEST_DONE, INGEST_SKIPPED, INGEST_FAILED };
+enum ingest_stage {
+	INGEST_COPY,
+	INGEST_PARSE /* and embed, and store */,
+	INGEST_DONE,
+	INGEST_SKIPPED,
+	INGEST_FAILED
+};
 
 struct ingest_progress {
-	const char *file;          /* name in the knowledge base */
+	const char *file; /* name in the knowledge base */
 	enum ingest_stage stage;
 	uint64_t bytes_done, bytes; /* of this file */
-	uint64_t chunks;           /* of this file so far */
+	uint64_t chunks;            /* of this file so far */
 	uint64_t files_done, files; /* of this call; files = 0 while folders are still walked */
-	const char *error;         /* with INGEST_FAILED */
+	const char *error;          /* with INGEST_FAILED */
 };
 
 struct ingest_options {
@@ -41,7 +47,8 @@ MUST_CHECK status ingest_add(struct service *s, const char *kb, const char *cons
 			     size_t path_count, const struct ingest_options *options,
 			     struct ingest_result *ret_result, struct fault *reterr);
 
-/* One file that already lies in a temporary place (an upload): moved, not copied. name: its name. */
+/* One file that already lies in a temporary place (an upload): moved, not copied. name: its name.
+ */
 MUST_CHECK status ingest_add_upload(struct service *s, const char *kb, const char *path,
 				    const char *name, const struct ingest_options *options,
 				    struct ingest_result *ret_result, struct fault *reterr);

@@ -41,10 +41,11 @@ status original_path(const char *kb_root, const char *kb, const char *name,
 		     char ret_path[FILE_PATH_BYTES], struct fault *reterr)
 {
 	if (!original_name_is_valid(span_of(name)))
-		return fault_set(reterr, ST_INVALID,
-				 "'%.100s' cannot be a file name here: use up to %d bytes of UTF-8 without "
-				 "'..', control characters or empty parts",
-				 name, ORIGINAL_NAME_BYTES - 1);
+		return fault_set(
+			reterr, ST_INVALID,
+			"'%.100s' cannot be a file name here: use up to %d bytes of UTF-8 without "
+			"'..', control characters or empty parts",
+			name, ORIGINAL_NAME_BYTES - 1);
 	return content_path(kb_root, kb, name, ret_path, reterr);
 }
 
@@ -111,7 +112,8 @@ static status copy_and_hash(const char *source, const char *target, const struct
 		return st;
 	if (fstat(from, &after) != 0 || !same_state(&before, &after, bytes))
 		return fault_set(reterr, ST_INVALID,
-				 "'%s' changed while it was read: add it again when it is complete", source);
+				 "'%s' changed while it was read: add it again when it is complete",
+				 source);
 	sha256_hex(&digest, inout->sha256);
 	inout->bytes = bytes;
 	return ST_OK;
@@ -130,7 +132,7 @@ status original_copy_in(const char *kb_root, const char *kb, const char *source,
 	if (st == ST_OK)
 		st = file_rename(copy, inout->path, reterr);
 	if (st != ST_OK)
-		(void)file_remove(copy, NULL);
+		(void)unlink(copy);
 	return st;
 }
 
@@ -176,7 +178,8 @@ status original_remove(const char *kb_root, const char *kb, const char *name, st
 		return st;
 	/* Folders that are empty now; rmdir refuses the first that is not. */
 	size_t stop = strlen(content) - 1;
-	for (char *slash = strrchr(path, '/'); (size_t)(slash - path) > stop; slash = strrchr(path, '/')) {
+	for (char *slash = strrchr(path, '/'); (size_t)(slash - path) > stop;
+	     slash = strrchr(path, '/')) {
 		*slash = '\0';
 		if (rmdir(path) != 0)
 			break;
@@ -198,7 +201,8 @@ static status match_pending(void *context, const struct kb_file *file, struct fa
 {
 	(void)reterr;
 	struct pending_search *search = context;
-	if (file->status == KB_FILE_PENDING && strncmp(file->sha256, search->sha_part, SHA_PART) == 0)
+	if (file->status == KB_FILE_PENDING &&
+	    strncmp(file->sha256, search->sha_part, SHA_PART) == 0)
 		search->found = true;
 	return ST_OK;
 }

@@ -33,7 +33,8 @@ bool original_name_is_valid(struct span name);
 MUST_CHECK status original_path(const char *kb_root, const char *kb, const char *name,
 				char ret_path[FILE_PATH_BYTES], struct fault *reterr);
 
-/* Copy source into the KB under its temporary name and hash it. ST_INVALID: it changed meanwhile. */
+/* Copy source into the KB under its temporary name and hash it. ST_INVALID: it changed meanwhile.
+ */
 MUST_CHECK status original_copy_in(const char *kb_root, const char *kb, const char *source,
 				   const struct cancel *cancel, struct original *inout,
 				   struct fault *reterr);

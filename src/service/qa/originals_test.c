@@ -31,16 +31,19 @@ static int remove_folder(void **state)
 static void test_original_name__refuses_what_leaves_the_folder(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"a.md", "folder/a.md", "指南/第一章.txt", "a b.txt", "..a"};
-	static const char *const bad[] = {"",        "/a",     "a/",        "a//b",  "../a", "a/../b", ".",
-					  "a/./b", "a\nb", ".incoming-x", "a/.incoming-x", "\xff\xfe"};
+	static const char *const good[] = {"a.md", "folder/a.md", "指南/第一章.txt", "a b.txt",
+					   "..a"};
+	static const char *const bad[] = {
+		"",  "/a",    "a/",   "a//b",        "../a",          "a/../b",
+		".", "a/./b", "a\nb", ".incoming-x", "a/.incoming-x", "\xff\xfe"};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		assert_true(original_name_is_valid(span_of(good[i])));
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(original_name_is_valid(span_of(bad[i])));
 	char path[FILE_PATH_BYTES];
 	struct fault fault = {0};
-	assert_int_equal(original_path(kb_root, "book", "../../etc/passwd", path, &fault), ST_INVALID);
+	assert_int_equal(original_path(kb_root, "book", "../../etc/passwd", path, &fault),
+			 ST_INVALID);
 	assert_string_not_equal(fault_text(&fault), "");
 }
 
@@ -73,14 +76,17 @@ static void test_original_copy_in__leaves_nothing_when_it_fails(void **state)
 	struct original file = {.name = "a.txt"};
 	struct fault fault = {0};
 	char leftover[128];
-	assert_int_equal(original_copy_in(kb_root, "book", "/nonexistent/file", NULL, &file, &fault),
-			 ST_NOT_FOUND);
-	assert_int_equal(original_copy_in(kb_root, "book", folder, NULL, &file, &fault), ST_INVALID);
+	assert_int_equal(
+		original_copy_in(kb_root, "book", "/nonexistent/file", NULL, &file, &fault),
+		ST_NOT_FOUND);
+	assert_int_equal(original_copy_in(kb_root, "book", folder, NULL, &file, &fault),
+			 ST_INVALID);
 	struct cancel stop = {true};
 	char source[128];
 	(void)snprintf(source, sizeof source, "%s/source.txt", folder);
 	assert_int_equal(file_replace(source, SPAN("hello"), NULL), ST_OK);
-	assert_int_equal(original_copy_in(kb_root, "book", source, &stop, &file, &fault), ST_CANCELLED);
+	assert_int_equal(original_copy_in(kb_root, "book", source, &stop, &file, &fault),
+			 ST_CANCELLED);
 	(void)snprintf(leftover, sizeof leftover, "%s/book/content/.incoming-copy", kb_root);
 	assert_false(file_exists(leftover));
 }

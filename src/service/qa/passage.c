@@ -13,7 +13,8 @@ bool passage_text(const struct kb_new_chunk *chunk, struct buf *out)
 {
 	/* A heading path that begins with the title says it already. */
 	bool titled = span_starts_with(chunk->heading, chunk->title);
-	const struct span parts[] = {titled ? SPAN("") : chunk->title, chunk->heading, chunk->context};
+	const struct span parts[] = {titled ? SPAN("") : chunk->title, chunk->heading,
+				     chunk->context};
 	for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
 		if (parts[i].bytes > 0 && (!buf_add(out, parts[i]) || !buf_add_byte(out, '\n')))
 			return false;
@@ -55,8 +56,9 @@ static void *work_run(void *context)
 					  .kind = EMBED_PASSAGE,
 					  .cancel = job->cancel};
 		struct fault fault = {0};
-		status st = embedder_embed(job->embedder, &slice,
-					   w->vectors + from * job->embedder->info.dim, NULL, &fault);
+		status st =
+			embedder_embed(job->embedder, &slice,
+				       w->vectors + from * job->embedder->info.dim, NULL, &fault);
 		if (st != ST_OK)
 			work_fail(w, st, &fault);
 	}
@@ -66,7 +68,8 @@ static void *work_run(void *context)
 status passage_embed(const struct passage_job *job, float *ret_vectors, struct fault *reterr)
 {
 	ASSERT(job->threads >= 1);
-	struct shared_work w = {.job = job, .vectors = ret_vectors, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct shared_work w = {
+		.job = job, .vectors = ret_vectors, .lock = PTHREAD_MUTEX_INITIALIZER};
 	size_t slices = (job->count + SLICE_TEXTS - 1) / SLICE_TEXTS;
 	size_t wanted = size_min(size_min(job->threads, THREADS_MAX), slices);
 	pthread_t helpers[THREADS_MAX];

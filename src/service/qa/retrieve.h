@@ -1,11 +1,12 @@
-/* qa/retrieve.h -- a question to passages: embed, search both arms, fuse, decide, merge neighbours. */
+/* qa/retrieve.h -- a question to passages: embed, search both arms, fuse, decide, merge neighbours.
+ */
 #ifndef QA_RETRIEVE_H
 #define QA_RETRIEVE_H
 
 #include "qa/service.h"
 
 struct retrieve_options {
-	size_t hits_max;  /* 1..KB_HITS_MAX; 0 = 10 */
+	size_t hits_max; /* 1..KB_HITS_MAX; 0 = 10 */
 	enum kb_arm arm;
 	const struct cancel *cancel;
 };

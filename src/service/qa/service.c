@@ -19,7 +19,7 @@ struct kb_slot {
 	char name[KB_NAME_BYTES];
 	struct kb *kb; /* NULL: the slot is free */
 	uint32_t users;
-	uint64_t used; /* value of `clock` at the last use */
+	uint64_t used;  /* value of `clock` at the last use */
 	bool forgotten; /* close when the last user is done */
 };
 
@@ -69,9 +69,10 @@ static status make_data_dir(struct service *s, bool create, struct fault *reterr
 	if (!create) {
 		if (file_exists(s->data))
 			return ST_OK;
-		return fault_set(reterr, ST_NOT_FOUND,
-				 "there is no data directory '%s': make one with `plimsoll init %s`", s->data,
-				 s->data);
+		return fault_set(
+			reterr, ST_NOT_FOUND,
+			"there is no data directory '%s': make one with `plimsoll init %s`",
+			s->data, s->data);
 	}
 	static const char *const folders[] = {"kb", "models", "temp"};
 	for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
@@ -92,7 +93,8 @@ static status settle_config(struct service *s, const char *const *settings, stru
 		const char *equals = strchr(*settings, '=');
 		char key[64];
 		if (equals == NULL || (size_t)(equals - *settings) >= sizeof key)
-			return fault_set(reterr, ST_INVALID, "'%s' is not of the form key=value", *settings);
+			return fault_set(reterr, ST_INVALID, "'%s' is not of the form key=value",
+					 *settings);
 		(void)snprintf(key, sizeof key, "%.*s", (int)(equals - *settings), *settings);
 		st = config_set(s->config, key, equals + 1, reterr);
 	}
@@ -115,9 +117,10 @@ status service_open(struct mem_scope *parent, const struct service_options *opti
 	pthread_mutex_init(&s->kb_lock, NULL);
 	const char *data = data_dir_of(options);
 	int n = snprintf(s->data, sizeof s->data, "%s", data);
-	status st = n < 0 || (size_t)n >= sizeof s->data
-			    ? fault_set(reterr, ST_LIMIT, "the path of the data directory is too long")
-			    : path_join(s->kb_root, data, "kb", reterr);
+	status st =
+		n < 0 || (size_t)n >= sizeof s->data
+			? fault_set(reterr, ST_LIMIT, "the path of the data directory is too long")
+			: path_join(s->kb_root, data, "kb", reterr);
 	if (st == ST_OK)
 		st = make_data_dir(s, options->create, reterr);
 	if (st == ST_OK)
@@ -188,11 +191,13 @@ static status open_remote_embedder(struct service *s, struct embedder **ret, str
 					    .retries_max = 3,
 					    .at_once_max = cores()};
 	if (*remote.base_url == '\0')
-		return fault_set(reterr, ST_NOT_FOUND,
-				 "this knowledge base was built with a remote encoder: set embed.base_url, "
-				 "embed.remote_model and embed.remote_dim");
+		return fault_set(
+			reterr, ST_NOT_FOUND,
+			"this knowledge base was built with a remote encoder: set embed.base_url, "
+			"embed.remote_model and embed.remote_dim");
 	return llm_remote_encoder_open(s->scope, &remote,
-				       (uint32_t)config_int(s->config, "embed.remote_dim"), ret, reterr);
+				       (uint32_t)config_int(s->config, "embed.remote_dim"), ret,
+				       reterr);
 }
 
 static status open_embedder(struct service *s, const char *id, struct embedder **ret,
@@ -211,7 +216,8 @@ static status open_embedder(struct service *s, const char *id, struct embedder *
 	if (info.kind == MODEL_ENCODER)
 		return llm_encoder_open(s->scope, info.path, ret, reterr);
 	if (info.kind != MODEL_EMBEDDER)
-		return fault_set(reterr, ST_INVALID, "'%s' generates text, it cannot embed", info.name);
+		return fault_set(reterr, ST_INVALID, "'%s' generates text, it cannot embed",
+				 info.name);
 	int64_t threads = config_int(s->config, "embed.threads");
 	uint32_t at_once = threads > 0 ? (uint32_t)threads : cores();
 	struct engine_options options = {.batch_workspaces = s->serving ? 1 : at_once,
@@ -274,7 +280,8 @@ static status find_generator(struct service *s, struct model_info *ret_info, boo
 	if (*wanted != '\0') {
 		st = model_resolve(&s->models, wanted, ret_info, reterr);
 		if (st == ST_OK && ret_info->kind != MODEL_GENERATOR)
-			st = fault_set(reterr, ST_INVALID, "'%s' embeds, it cannot generate text", wanted);
+			st = fault_set(reterr, ST_INVALID, "'%s' embeds, it cannot generate text",
+				       wanted);
 	} else {
 		st = model_default_generator(&s->models, ret_info, reterr);
 		s->generator_is_default = true;
@@ -387,7 +394,8 @@ static struct kb_slot *slot_to_fill(struct service *s, struct kb **ret_close)
 		struct kb_slot *slot = &s->kbs[i];
 		if (slot->users > 0)
 			continue;
-		if (best == NULL || slot->kb == NULL || (best->kb != NULL && slot->used < best->used))
+		if (best == NULL || slot->kb == NULL ||
+		    (best->kb != NULL && slot->used < best->used))
 			best = slot;
 	}
 	if (best != NULL) {
@@ -404,20 +412,21 @@ status service_kb(struct service *s, const char *name, struct kb **ret_kb, struc
 	pthread_mutex_lock(&s->kb_lock);
 	struct kb_slot *slot = slot_of_name(s, name);
 	if (slot == NULL) {
-		/* Opening reads one small file and some rows: other callers can wait for it, and two
-		 * handles of one KB are never made. */
+		/* Opening reads one small file and some rows: other callers can wait for it, and
+		 * two handles of one KB are never made. */
 		struct kb *kb;
 		st = kb_open(s->scope, s->kb_root, name, &kb, reterr);
 		slot = st == ST_OK ? slot_to_fill(s, &evicted) : NULL;
 		if (st == ST_OK && slot == NULL) {
 			kb_close(kb);
-			st = fault_set(reterr, ST_BUSY, "%d knowledge bases are in use at once", KBS_MAX);
+			st = fault_set(reterr, ST_BUSY, "%d knowledge bases are in use at once",
+				       KBS_MAX);
 		} else if (st == ST_OK) {
 			slot->kb = kb;
 			(void)snprintf(slot->name, sizeof slot->name, "%s", name);
 		}
 	}
-	if (st == ST_OK) {
+	if (slot != NULL) {
 		slot->users++;
 		slot->used = ++s->clock;
 		*ret_kb = slot->kb;
