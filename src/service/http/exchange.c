@@ -40,7 +40,8 @@ static const char *header_of(const struct http_exchange *e, const char *name)
  * through its visitor, who may reach a server that listens on loopback. */
 static bool is_foreign_write(const struct http_exchange *e, const char *method)
 {
-	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || strcmp(method, "OPTIONS") == 0)
+	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 ||
+	    strcmp(method, "OPTIONS") == 0)
 		return false;
 	const char *site = header_of(e, "Sec-Fetch-Site");
 	return site != NULL && (strcmp(site, "cross-site") == 0 || strcmp(site, "same-site") == 0);
@@ -69,7 +70,8 @@ static void exchange_route(struct http_exchange *e, const char *method, const ch
 	r->path = path.data;
 	char allow[128];
 	struct span params[HTTP_PARAMS_MAX] = {{NULL, 0}};
-	e->route = route_find(&e->server->options, method, span_of(url), params, allow, sizeof(allow));
+	e->route =
+		route_find(&e->server->options, method, span_of(url), params, allow, sizeof(allow));
 	if (e->route == NULL && allow[0] == '\0') {
 		exchange_refuse(e, 404, "there is nothing at this address");
 		return;
@@ -77,7 +79,8 @@ static void exchange_route(struct http_exchange *e, const char *method, const ch
 	if (e->route == NULL) {
 		char line[160];
 		snprintf(line, sizeof(line), "Allow: %s", allow);
-		exchange_refuse(e, 405, "this address does not take that method; see the Allow header");
+		exchange_refuse(e, 405,
+				"this address does not take that method; see the Allow header");
 		reply_header(e, line);
 		return;
 	}
@@ -93,7 +96,8 @@ static void exchange_route(struct http_exchange *e, const char *method, const ch
 static void refuse_too_large(struct http_exchange *e)
 {
 	char text[120];
-	snprintf(text, sizeof(text), "the body is larger than the %llu bytes that are accepted here",
+	snprintf(text, sizeof(text),
+		 "the body is larger than the %llu bytes that are accepted here",
 		 (unsigned long long)e->body_max);
 	exchange_refuse(e, 413, text);
 }
@@ -124,8 +128,8 @@ static void tell_ahead(struct http_exchange *e);
 struct http_exchange *exchange_open(struct http_server *server, struct MHD_Connection *connection,
 				    const char *method, const char *url, const char *version)
 {
-	struct mem_scope *scope = mem_scope_open(server->scope, "request",
-						 REQUEST_WORK_BYTES + (size_t)server->options.body_max);
+	struct mem_scope *scope = mem_scope_open(
+		server->scope, "request", REQUEST_WORK_BYTES + (size_t)server->options.body_max);
 	if (scope == NULL)
 		return NULL;
 	struct http_exchange *e = mem_new(scope, struct http_exchange);
@@ -145,8 +149,12 @@ struct http_exchange *exchange_open(struct http_server *server, struct MHD_Conne
 	atomic_init(&e->refs, 1);
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_cond_init(&e->room, NULL);
-	e->request = (struct http_request){.method = method_copy, .path = "", .route = "",
-					   .scope = work, .app = server->options.app, .exchange = e};
+	e->request = (struct http_request){.method = method_copy,
+					   .path = "",
+					   .route = "",
+					   .scope = work,
+					   .app = server->options.app,
+					   .exchange = e};
 	pthread_mutex_lock(&server->lock);
 	e->next = server->exchanges;
 	if (e->next != NULL)
@@ -214,8 +222,8 @@ static void tell_ahead(struct http_exchange *e)
 	e->told = true;
 	struct buf text;
 	buf_init(&text, e->scope, 8 * KIB);
-	buf_printf(&text, "HTTP/1.1 %d Refused\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", e->reply.code,
-		   e->reply.content_type, e->reply.bytes);
+	buf_printf(&text, "HTTP/1.1 %d Refused\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
+		   e->reply.code, e->reply.content_type, e->reply.bytes);
 	for (size_t i = 0; i < e->reply.header_count; i++)
 		buf_printf(&text, "%s\r\n", e->reply.headers[i]);
 	buf_add_text(&text, "Connection: close\r\n\r\n");
@@ -342,8 +350,9 @@ static void reply_set(struct http_exchange *e, int code, const char *content_typ
 /* The answer itself has no room: a fixed one that needs none. */
 static void reply_no_memory(struct http_exchange *e)
 {
-	static char text[] = "{\"error\":{\"message\":\"no memory for this answer at the moment\",\"type\":"
-			     "\"unavailable_error\",\"param\":null,\"code\":\"memory_load_line\"}}";
+	static char text[] =
+		"{\"error\":{\"message\":\"no memory for this answer at the moment\",\"type\":"
+		"\"unavailable_error\",\"param\":null,\"code\":\"memory_load_line\"}}";
 	e->reply.code = 503;
 	e->reply.header_count = 0;
 	e->reply.body = text;
@@ -406,7 +415,8 @@ static struct MHD_Response *response_make(struct http_exchange *e)
 	if (e->state == EXCHANGE_STREAMING && strcmp(e->request.method, "HEAD") == 0)
 		return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	if (e->state == EXCHANGE_STREAMING)
-		return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * KIB, stream_read, e, NULL);
+		return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * KIB, stream_read, e,
+							 NULL);
 	if (r->fd < 0)
 		return MHD_create_response_from_buffer(r->bytes, r->body, MHD_RESPMEM_PERSISTENT);
 	struct MHD_Response *response = MHD_create_response_from_fd64(r->file_bytes, r->fd);
@@ -421,7 +431,8 @@ enum MHD_Result exchange_send(struct http_exchange *e)
 	if (response == NULL)
 		return MHD_NO;
 	MHD_add_response_header(response, "Content-Type",
-				e->reply.content_type != NULL ? e->reply.content_type : "application/json");
+				e->reply.content_type != NULL ? e->reply.content_type
+							      : "application/json");
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(response, "X-Frame-Options", "DENY");
 	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
@@ -430,10 +441,12 @@ enum MHD_Result exchange_send(struct http_exchange *e)
 		if (colon == NULL)
 			continue;
 		*colon = '\0';
-		MHD_add_response_header(response, e->reply.headers[i], colon + 1 + strspn(colon + 1, " "));
+		MHD_add_response_header(response, e->reply.headers[i],
+					colon + 1 + strspn(colon + 1, " "));
 		*colon = ':';
 	}
-	enum MHD_Result queued = MHD_queue_response(e->connection, (unsigned)e->reply.code, response);
+	enum MHD_Result queued =
+		MHD_queue_response(e->connection, (unsigned)e->reply.code, response);
 	MHD_destroy_response(response);
 	return queued;
 }

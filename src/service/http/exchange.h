@@ -64,9 +64,9 @@ struct http_exchange {
 	pthread_cond_t room;
 	enum exchange_state state;
 	struct MHD_Connection *connection; /* NULL once libmicrohttpd is done with it */
-	bool finished;  /* the handler has returned */
-	bool parked;    /* the stream is empty and the connection suspended */
-	bool writing;   /* a write is half in the window */
+	bool finished;                     /* the handler has returned */
+	bool parked;                       /* the stream is empty and the connection suspended */
+	bool writing;                      /* a write is half in the window */
 	struct reply reply;
 	char *window;
 	size_t window_head, window_bytes;

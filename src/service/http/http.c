@@ -75,10 +75,12 @@ static status address_split(const char *listen, char host[64], char port[8], str
 	size_t host_bytes = colon != NULL ? (size_t)(colon - listen) : 0;
 	char *end = NULL;
 	unsigned long number = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
-	if (host_bytes == 0 || host_bytes >= 64 || end == colon + 1 || *end != '\0' || number > 65535)
-		return fault_set(reterr, ST_INVALID,
-				 "'%s' is not an address: write HOST:PORT, for example 127.0.0.1:7861",
-				 listen);
+	if (host_bytes == 0 || host_bytes >= 64 || end == colon + 1 || *end != '\0' ||
+	    number > 65535)
+		return fault_set(
+			reterr, ST_INVALID,
+			"'%s' is not an address: write HOST:PORT, for example 127.0.0.1:7861",
+			listen);
 	bool brackets = listen[0] == '[' && listen[host_bytes - 1] == ']';
 	snprintf(host, 64, "%.*s", (int)(brackets ? host_bytes - 2 : host_bytes),
 		 brackets ? listen + 1 : listen);
@@ -89,7 +91,8 @@ static status address_split(const char *listen, char host[64], char port[8], str
 static status listen_on(const struct addrinfo *a, const char *listen_text, int *ret_fd,
 			struct fault *reterr)
 {
-	CLEANUP(fd_closep) int fd =
+	CLEANUP(fd_closep)
+	int fd =
 		socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
 	if (fd < 0)
 		return fault_errno(reterr, ST_IO, "cannot make a socket for %s", listen_text);
@@ -121,12 +124,13 @@ static status server_listen(struct http_server *server, struct fault *reterr)
 	status st = address_split(server->options.listen, host, port, reterr);
 	if (st != ST_OK)
 		return st;
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
 	int code = getaddrinfo(host, port, &hints, &found);
 	if (code != 0)
-		return fault_set(reterr, ST_INVALID, "'%s' is not an address of this machine: %s", host,
-				 gai_strerror(code));
+		return fault_set(reterr, ST_INVALID, "'%s' is not an address of this machine: %s",
+				 host, gai_strerror(code));
 	st = listen_on(found, server->options.listen, &server->listen_fd, reterr);
 	freeaddrinfo(found);
 	if (st == ST_OK)
@@ -150,9 +154,9 @@ static status daemon_start(struct http_server *server, struct fault *reterr)
 		{MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)keep_escapes, server},
 		{MHD_OPTION_END, 0, NULL},
 	};
-	server->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0,
-					  NULL, NULL, on_request, server, MHD_OPTION_ARRAY, items,
-					  MHD_OPTION_END);
+	server->daemon =
+		MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+				 NULL, on_request, server, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
 	if (server->daemon == NULL)
 		return fault_errno(reterr, ST_IO, "cannot start the HTTP server on %s",
 				   server->options.listen);

@@ -30,26 +30,28 @@
 enum {
 	HTTP_PARAMS_MAX = 4,
 	HTTP_FILES_MAX = 64,
-	HTTP_HEADER_BYTES_MAX = 32 * 1024, /* memory of one connection: request line, headers, read buffer */
-	HTTP_STREAM_WINDOW = 64 * 1024,    /* bytes of a streamed answer that may wait for the client */
+	HTTP_HEADER_BYTES_MAX =
+		32 * 1024, /* memory of one connection: request line, headers, read buffer */
+	HTTP_STREAM_WINDOW =
+		64 * 1024, /* bytes of a streamed answer that may wait for the client */
 };
 
-struct http_file { /* one part of a multipart upload */
+struct http_file {                /* one part of a multipart upload */
 	const char *field, *name; /* as sent; not to be trusted as a path */
-	const char *path;         /* temporary file, removed after the handler unless renamed away */
+	const char *path; /* temporary file, removed after the handler unless renamed away */
 	uint64_t bytes;
 };
 
 struct http_request {
-	const char *method, *path; /* path is decoded, without the query */
-	const char *route;         /* the pattern that matched */
+	const char *method, *path;           /* path is decoded, without the query */
+	const char *route;                   /* the pattern that matched */
 	struct span params[HTTP_PARAMS_MAX]; /* what {name} parts of the route held, decoded */
-	struct span body;          /* when not multipart */
+	struct span body;                    /* when not multipart */
 	struct http_file *files;
 	size_t file_count;
 	struct mem_scope *scope;
 	struct cancel cancel;
-	void *app;                 /* http_options.app */
+	void *app;                      /* http_options.app */
 	struct http_exchange *exchange; /* of http.c */
 };
 
@@ -60,15 +62,16 @@ const char *http_query(const struct http_request *r, const char *key); /* decode
 typedef void http_handler_fn(struct http_request *r);
 
 struct http_route {
-	const char *method;  /* "GET", "POST", "DELETE" */
-	const char *pattern; /* "/api/v1/kbs/{kb}/files/{file}": {x} matches one component, {x*} the rest */
+	const char *method; /* "GET", "POST", "DELETE" */
+	const char *
+		pattern; /* "/api/v1/kbs/{kb}/files/{file}": {x} matches one component, {x*} the rest */
 	http_handler_fn *handler;
-	uint64_t body_max;   /* bytes; 0 = the server's default */
-	bool multipart;      /* files are accepted */
+	uint64_t body_max; /* bytes; 0 = the server's default */
+	bool multipart;    /* files are accepted */
 };
 
 struct http_options {
-	const char *listen;  /* "127.0.0.1:7861"; port 0 picks a free one */
+	const char *listen; /* "127.0.0.1:7861"; port 0 picks a free one */
 	const struct http_route *routes;
 	size_t route_count;
 	void *app;
@@ -76,7 +79,8 @@ struct http_options {
 	uint32_t workers, queue_max, connections_max;
 	uint64_t body_max;
 	uint32_t idle_seconds;
-	void (*log)(void *app, const char *method, const char *route, int code, double ms); /* NULL */
+	void (*log)(void *app, const char *method, const char *route, int code,
+		    double ms); /* NULL */
 	/* Write the JSON error body for a refusal that http/ itself makes (404, 405, 413, 503...). */
 	void (*error)(struct http_request *r, int code, const char *message);
 };
@@ -103,6 +107,7 @@ MUST_CHECK status http_stream_begin(struct http_request *r, int code, const char
  * writes, so that proxies and clients see that the answer is still being made. */
 void http_stream_ping(struct http_request *r, struct span ping, uint32_t every_ms);
 /* Blocks while the window is full. ST_CANCELLED when the client is gone. */
-MUST_CHECK status http_stream_write(struct http_request *r, struct span bytes, struct fault *reterr);
+MUST_CHECK status http_stream_write(struct http_request *r, struct span bytes,
+				    struct fault *reterr);
 
 #endif

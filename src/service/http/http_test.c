@@ -101,7 +101,8 @@ static void upload(struct http_request *r)
 		status st = file_read(r->scope, r->files[i].path, 32, &content, &fault);
 		buf_printf(&text, "%s=%s:%llu:%.*s;", r->files[i].field, r->files[i].name,
 			   (unsigned long long)r->files[i].bytes,
-			   st == ST_OK ? (int)content.bytes : 3, st == ST_OK ? content.data : "...");
+			   st == ST_OK ? (int)content.bytes : 3,
+			   st == ST_OK ? content.data : "...");
 	}
 	http_reply(r, 200, "text/plain", buf_span(&text), NULL);
 }
@@ -285,15 +286,17 @@ static void test_http__routes_and_decodes(void **state)
 {
 	(void)state;
 	struct http_server *server = serve(2, 4);
-	expect(ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 200", "\r\n\r\nhello");
+	expect(ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 200",
+	       "\r\n\r\nhello");
 	expect(ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 200",
 	       "X-Content-Type-Options: nosniff");
-	expect(ask(server, "GET /items/%E4%B8%AD%2Fb?q=a%20b%2Bc+d HTTP/1.1\r\nX-Test: 7\r\n" CLOSE "\r\n"),
+	expect(ask(server,
+		   "GET /items/%E4%B8%AD%2Fb?q=a%20b%2Bc+d HTTP/1.1\r\nX-Test: 7\r\n" CLOSE "\r\n"),
 	       "HTTP/1.1 200", "[中/b] q=a b+c d h=7 route=/items/{id}");
 	expect(ask(server, "GET /tree/a/b%20c/d.md HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 200",
 	       "[a/b c/d.md]");
-	expect(ask(server, "POST /echo HTTP/1.1\r\n" CLOSE "Content-Length: 3\r\n\r\nabc"), "HTTP/1.1 200",
-	       "X-Echo: yes");
+	expect(ask(server, "POST /echo HTTP/1.1\r\n" CLOSE "Content-Length: 3\r\n\r\nabc"),
+	       "HTTP/1.1 200", "X-Echo: yes");
 	http_close(server, 1000);
 }
 
@@ -301,11 +304,13 @@ static void test_http__refuses_wrong_addresses(void **state)
 {
 	(void)state;
 	struct http_server *server = serve(2, 4);
-	expect(ask(server, "GET /nothing HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 404", "\"status\":404");
+	expect(ask(server, "GET /nothing HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 404",
+	       "\"status\":404");
 	expect(ask(server, "GET /items/ HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 404", "404");
-	expect(ask(server, "GET /../../etc/passwd HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 404", "404");
-	expect(ask(server, "PUT /items/1 HTTP/1.1\r\n" CLOSE "Content-Length: 0\r\n\r\n"), "HTTP/1.1 405",
-	       "Allow: GET, HEAD, DELETE");
+	expect(ask(server, "GET /../../etc/passwd HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 404",
+	       "404");
+	expect(ask(server, "PUT /items/1 HTTP/1.1\r\n" CLOSE "Content-Length: 0\r\n\r\n"),
+	       "HTTP/1.1 405", "Allow: GET, HEAD, DELETE");
 	expect(ask(server, "GET /items/%zz HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 400", "%-escape");
 	expect(ask(server, "GET /items/%4 HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 400", "%-escape");
 	expect(ask(server, "GET /items/a%00b HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 400", "%00");
@@ -334,10 +339,12 @@ static void test_http__pipelined_requests_are_answered_in_order(void **state)
 {
 	(void)state;
 	struct http_server *server = serve(4, 4);
-	const char *answer = ask(server, "GET /items/1 HTTP/1.1\r\nHost: t\r\n\r\n"
-					 "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\ntwo"
-					 "GET /items/3 HTTP/1.1\r\n" CLOSE "\r\n");
-	const char *one = strstr(answer, "[1]"), *two = strstr(answer, "two"), *three = strstr(answer, "[3]");
+	const char *answer =
+		ask(server, "GET /items/1 HTTP/1.1\r\nHost: t\r\n\r\n"
+			    "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\ntwo"
+			    "GET /items/3 HTTP/1.1\r\n" CLOSE "\r\n");
+	const char *one = strstr(answer, "[1]"), *two = strstr(answer, "two"),
+		   *three = strstr(answer, "[3]");
 	assert_true(one != NULL && two != NULL && three != NULL && one < two && two < three);
 	http_close(server, 1000);
 }
@@ -375,7 +382,8 @@ static void test_http__large_things_are_refused_early(void **state)
 	/* A little too large: read, answered, and the line is kept. */
 	int fd = dial(server);
 	char text[2000];
-	snprintf(text, sizeof(text), "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 1001\r\n\r\n%1001d", 7);
+	snprintf(text, sizeof(text),
+		 "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 1001\r\n\r\n%1001d", 7);
 	say(fd, text);
 	expect(hear(fd, "413}"), "HTTP/1.1 413", "1000 bytes");
 	say(fd, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n");
@@ -386,7 +394,8 @@ static void test_http__large_things_are_refused_early(void **state)
 			   "Content-Length: 5000000\r\n\r\n"),
 	       "HTTP/1.1 413", "1000 bytes");
 	fd = dial(server);
-	say(fd, "POST /echo HTTP/1.1\r\n" CLOSE "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+	say(fd,
+	    "POST /echo HTTP/1.1\r\n" CLOSE "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
 	expect(hear(fd, "\r\n\r\n"), "HTTP/1.1 100", "");
 	say(fd, "ok");
 	expect(hear(fd, NULL), "HTTP/1.1 200", "\r\n\r\nok");
@@ -497,14 +506,16 @@ static void test_http__silent_stream_is_pinged(void **state)
 }
 
 #define PART(field, name, text)                                                                    \
-	"--xx\r\nContent-Disposition: form-data; name=\"" field "\"; filename=\"" name               \
+	"--xx\r\nContent-Disposition: form-data; name=\"" field "\"; filename=\"" name             \
 	"\"\r\nContent-Type: text/plain\r\n\r\n" text "\r\n"
 
 static const char *post_upload(struct http_server *server, const char *type, const char *body)
 {
 	static char text[4096];
-	snprintf(text, sizeof(text), "POST /upload HTTP/1.1\r\n" CLOSE "Content-Type: %s\r\n"
-		 "Content-Length: %zu\r\n\r\n%s", type, strlen(body), body);
+	snprintf(text, sizeof(text),
+		 "POST /upload HTTP/1.1\r\n" CLOSE "Content-Type: %s\r\n"
+		 "Content-Length: %zu\r\n\r\n%s",
+		 type, strlen(body), body);
 	return ask(server, text);
 }
 
@@ -513,21 +524,26 @@ static void test_http__multipart_files_pass_through_temporary_files(void **state
 	(void)state;
 	struct http_server *server = serve(2, 4);
 	const char *form = "multipart/form-data; boundary=xx";
-	expect(post_upload(server, form, PART("file", "一.txt", "abc") PART("file", "empty", "")
-			   "--xx\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhi\r\n"
-			   PART("more", "../x", "defg") "--xx--\r\n"),
+	expect(post_upload(server, form,
+			   PART("file", "一.txt", "abc") PART(
+				   "file", "empty",
+				   "") "--xx\r\nContent-Disposition: form-data; "
+				       "name=\"note\"\r\n\r\nhi\r\n" PART("more", "../x",
+									  "defg") "--xx--\r\n"),
 	       "HTTP/1.1 200", "file=一.txt:3:abc;file=empty:0:;more=../x:4:defg;");
 	expect(post_upload(server, form, PART("file", "a", "abc") "--xx\r\nContent-Dispo"),
 	       "HTTP/1.1 400", "boundary");
 	expect(post_upload(server, form, "nonsense"), "HTTP/1.1 200", "Content-Length: 0");
-	expect(post_upload(server, "application/json", "{}"), "HTTP/1.1 400", "multipart/form-data");
+	expect(post_upload(server, "application/json", "{}"), "HTTP/1.1 400",
+	       "multipart/form-data");
 	expect(post_upload(server, "multipart/form-data", PART("file", "a", "abc") "--xx--\r\n"),
 	       "HTTP/1.1 400", "boundary");
 	assert_int_equal(temp_files(), 0);
 	/* Larger than announced, and gone in the middle. */
 	int fd = dial(server);
-	say(fd, "POST /upload HTTP/1.1\r\nHost: t\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
-		"Transfer-Encoding: chunked\r\n\r\n10000\r\n" PART("file", "big", ""));
+	say(fd,
+	    "POST /upload HTTP/1.1\r\nHost: t\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
+	    "Transfer-Encoding: chunked\r\n\r\n10000\r\n" PART("file", "big", ""));
 	char chunk[4001];
 	snprintf(chunk, sizeof(chunk), "%04000d", 1);
 	say(fd, chunk);
@@ -548,7 +564,8 @@ static void test_http__too_many_requests_are_told_to_wait(void **state)
 	say(a, "GET /slow?ms=600 HTTP/1.1\r\n" CLOSE "\r\n");
 	say(b, "GET /slow?ms=1 HTTP/1.1\r\n" CLOSE "\r\n");
 	usleep(100000);
-	expect(ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 503", "Retry-After: 1");
+	expect(ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 503",
+	       "Retry-After: 1");
 	expect(hear(a, NULL), "HTTP/1.1 200", "slow");
 	expect(hear(b, NULL), "HTTP/1.1 200", "slow");
 	close(a);
@@ -562,13 +579,15 @@ static void test_http__files_are_sent_whole(void **state)
 	struct fault fault = {0};
 	static char content[100000];
 	memset(content, 'z', sizeof(content));
-	assert_int_equal(file_replace(file_path, (struct span){content, sizeof(content)}, &fault), ST_OK);
+	assert_int_equal(file_replace(file_path, (struct span){content, sizeof(content)}, &fault),
+			 ST_OK);
 	struct http_server *server = serve(2, 4);
 	const char *answer = ask(server, "GET /file HTTP/1.1\r\n" CLOSE "\r\n");
 	expect(answer, "HTTP/1.1 200", "Content-Length: 100000");
 	assert_int_equal(strlen(strstr(answer, "\r\n\r\n") + 4), sizeof(content));
 	unlink(file_path);
-	expect(ask(server, "GET /file HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 404", "cannot be read");
+	expect(ask(server, "GET /file HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 404",
+	       "cannot be read");
 	http_close(server, 1000);
 }
 
@@ -601,7 +620,8 @@ static void test_http__memory_returns_after_ten_thousand_requests(void **state)
 	(void)state;
 	struct http_server *server = serve(2, 8);
 	size_t before = live();
-	const char *request = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n0123456789";
+	const char *request =
+		"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n0123456789";
 	uint64_t start = clock_ms();
 	int fd = dial(server);
 	for (int i = 0; i < 10000; i++) {
@@ -627,7 +647,8 @@ static void test_http__every_allocation_may_fail(void **state)
 		"POST /echo HTTP/1.1\r\n" CLOSE "Content-Length: 3\r\n\r\nabc",
 		"GET /stream HTTP/1.1\r\n" CLOSE "\r\n",
 		"GET /nothing HTTP/1.1\r\n" CLOSE "\r\n",
-		"POST /upload HTTP/1.1\r\n" CLOSE "Content-Type: multipart/form-data; boundary=xx\r\n"
+		"POST /upload HTTP/1.1\r\n" CLOSE
+		"Content-Type: multipart/form-data; boundary=xx\r\n"
 		"Content-Length: 106\r\n\r\n" PART("file", "a", "abc") "--xx--\r\n",
 	};
 	struct http_server *server = serve(2, 4);
@@ -653,19 +674,20 @@ static void test_http__every_allocation_may_fail(void **state)
 static void test_http__refuses_bad_listen_addresses(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"", "7861", ":7861", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000",
-					  "256.1.1.1:1"};
+	static const char *const bad[] = {
+		"", "7861", ":7861", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "256.1.1.1:1"};
 	for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-		struct http_options options = {.listen = bad[i], .workers = 1, .body_max = 1,
-					       .temp_dir = temp};
+		struct http_options options = {
+			.listen = bad[i], .workers = 1, .body_max = 1, .temp_dir = temp};
 		struct http_server *server = NULL;
 		struct fault fault = {0};
-		assert_int_equal(http_open(mem_scope_root(), &options, &server, &fault), ST_INVALID);
+		assert_int_equal(http_open(mem_scope_root(), &options, &server, &fault),
+				 ST_INVALID);
 		assert_null(server);
 	}
 	struct http_server *server = serve(1, 1);
-	struct http_options options = {.listen = http_address(server), .workers = 1, .body_max = 1,
-				       .temp_dir = temp};
+	struct http_options options = {
+		.listen = http_address(server), .workers = 1, .body_max = 1, .temp_dir = temp};
 	struct http_server *second = NULL;
 	struct fault fault = {0};
 	assert_int_equal(http_open(mem_scope_root(), &options, &second, &fault), ST_EXISTS);

@@ -40,7 +40,8 @@ bool route_match(const char *pattern, struct span path, struct span ret_params[H
 
 static bool method_serves(const char *route, const char *method)
 {
-	return strcmp(route, method) == 0 || (strcmp(route, "GET") == 0 && strcmp(method, "HEAD") == 0);
+	return strcmp(route, method) == 0 ||
+	       (strcmp(route, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
 static void allow_add(char *allow, size_t allow_bytes, const char *method)
@@ -94,9 +95,10 @@ status url_decode(struct mem_scope *scope, struct span raw, bool plus, struct sp
 			int high = i + 1 < raw.bytes ? hex_digit(raw.data[i + 1]) : -1;
 			int low = i + 2 < raw.bytes ? hex_digit(raw.data[i + 2]) : -1;
 			if (high < 0 || low < 0)
-				return fault_set(reterr, ST_INVALID,
-						 "the address holds a broken %%-escape: write %%XX with "
-						 "two hexadecimal digits");
+				return fault_set(
+					reterr, ST_INVALID,
+					"the address holds a broken %%-escape: write %%XX with "
+					"two hexadecimal digits");
 			c = (char)(high * 16 + low);
 			i += 2;
 			if (c == '\0')

@@ -18,7 +18,7 @@ const struct http_route *route_find(const struct http_options *options, const ch
 
 /* Decode %XX (and '+' as a space with `plus`) into scope, terminated. ST_INVALID for a broken escape,
  * an encoded NUL or a result that is not UTF-8. */
-MUST_CHECK status url_decode(struct mem_scope *scope, struct span raw, bool plus, struct span *ret_text,
-			     struct fault *reterr);
+MUST_CHECK status url_decode(struct mem_scope *scope, struct span raw, bool plus,
+			     struct span *ret_text, struct fault *reterr);
 
 #endif

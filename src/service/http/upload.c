@@ -84,10 +84,12 @@ static enum MHD_Result part(void *context, enum MHD_ValueKind kind, const char *
 
 bool upload_open(struct http_exchange *e)
 {
-	const char *type = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Type");
+	const char *type =
+		MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Type");
 	if (type == NULL || strncasecmp(type, "multipart/form-data", 19) != 0) {
-		exchange_refuse(e, 400, "send the file as multipart/form-data, in a part with a name "
-					"and a file name");
+		exchange_refuse(e, 400,
+				"send the file as multipart/form-data, in a part with a name "
+				"and a file name");
 		return false;
 	}
 	struct upload *u = mem_new(e->request.scope, struct upload);
