@@ -51,6 +51,7 @@ struct tokenizer {
 	uint32_t string_bytes;
 	uint32_t continuation; /* state in `pieces` after "##"; WordPiece only */
 	uint32_t word_chars_max;
+	uint32_t piece_bytes_max; /* unigram only */
 	float unknown_score;
 };
 
