@@ -1,7 +1,7 @@
 /* kb/archive.h -- a knowledge base in one file, to move it to another data directory.
  *
  * A tar archive (over libarchive): the originals under content/ and the current generation, so that an
- * import needs no model and no second embedding. Pending and failed files are left out.
+ * import needs no model and no second embedding. Originals of files that are not ready are left out.
  *
  * Security  On import every member must be a plain file with a safe relative name that the format
  *           knows; anything else (links, devices, "..", absolute paths) is ST_INVALID and nothing is
