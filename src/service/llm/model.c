@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 #include "base/size.h"
+#include "base/utf8.h"
+#include "llm/pieces.h"
 #include "rt/buf.h"
 
 enum { COMPLAINT_BYTES = 160 };
@@ -137,13 +139,10 @@ static status tokens_room(struct token_list *list, size_t room, struct fault *re
 	return ST_OK;
 }
 
-/* Add the tokens of text to list. When the room is too small, libllama says how much it wants. */
-static status tokens_add(const struct llm_model *model, struct span text, bool special, bool parse,
-			 struct token_list *list, struct fault *reterr)
+/* When the room is too small, libllama says how much it wants. */
+static status clean_tokens_add(const struct llm_model *model, struct span text, bool special,
+			       bool parse, struct token_list *list, struct fault *reterr)
 {
-	if (text.bytes > LLM_PROMPT_BYTES_MAX)
-		return fault_set(reterr, ST_LIMIT, "a text of %zu bytes is too long for a model; at "
-				 "most %d are read", text.bytes, LLM_PROMPT_BYTES_MAX);
 	status st = ST_OK;
 	if (list->room - list->count < text.bytes / 2 + 16)
 		st = tokens_room(list, list->count + text.bytes / 2 + 16, reterr);
@@ -160,6 +159,25 @@ static status tokens_add(const struct llm_model *model, struct span text, bool s
 					 text.bytes);
 		st = tokens_room(list, list->count + (size_t)-n, reterr);
 	}
+	return st;
+}
+
+/* Add the tokens of text to list. libllama's tokenizers throw at malformed UTF-8: it is mended first. */
+static status tokens_add(const struct llm_model *model, struct span text, bool special, bool parse,
+			 struct token_list *list, struct fault *reterr)
+{
+	if (text.bytes > LLM_PROMPT_BYTES_MAX)
+		return fault_set(reterr, ST_LIMIT, "a text of %zu bytes is too long for a model; at "
+				 "most %d are read", text.bytes, LLM_PROMPT_BYTES_MAX);
+	if (utf8_is_valid(text))
+		return clean_tokens_add(model, text, special, parse, list, reterr);
+	struct buf clean;
+	buf_init(&clean, list->scope, 3 * (size_t)LLM_PROMPT_BYTES_MAX);
+	(void)pieces_clean(text, &clean);
+	status st = buf_check(&clean, "a text", reterr);
+	if (st == ST_OK)
+		st = clean_tokens_add(model, buf_span(&clean), special, parse, list, reterr);
+	buf_fini(&clean);
 	return st;
 }
 

@@ -71,22 +71,26 @@ static size_t half_point_begins(struct span s)
 	return s.bytes;
 }
 
-/* Move the first `bytes` held ones to the text; what is malformed among them becomes U+FFFD. */
-static status release(struct pieces *p, size_t bytes, struct fault *reterr)
+bool pieces_clean(struct span s, struct buf *out)
 {
-	struct span s = span_slice(buf_span(&p->held), 0, bytes);
 	size_t good = 0;
 	for (size_t at = 0; at < s.bytes;) {
 		uint32_t point;
 		size_t length = utf8_decode(s, at, &point);
 		if (point == UTF8_REPLACEMENT && length == 1) {
-			buf_add(&p->text, span_slice(s, good, at));
-			buf_add(&p->text, SPAN("\xEF\xBF\xBD"));
+			buf_add(out, span_slice(s, good, at));
+			buf_add(out, SPAN("\xEF\xBF\xBD"));
 			good = at + 1;
 		}
 		at += length;
 	}
-	buf_add(&p->text, span_slice(s, good, s.bytes));
+	return buf_add(out, span_slice(s, good, s.bytes));
+}
+
+/* Move the first `bytes` held ones to the text. */
+static status release(struct pieces *p, size_t bytes, struct fault *reterr)
+{
+	(void)pieces_clean(span_slice(buf_span(&p->held), 0, bytes), &p->text);
 	buf_consume(&p->held, bytes);
 	return buf_check(&p->text, "the generated text", reterr);
 }

@@ -38,4 +38,7 @@ MUST_CHECK status pieces_add(struct pieces *p, struct span bytes, bool *ret_stop
 /* No more tokens: what was held back for a stop string that did not come belongs to the answer. */
 MUST_CHECK status pieces_end(struct pieces *p, struct fault *reterr);
 
+/* Add s to out with every malformed byte as U+FFFD. False: out refused. */
+bool pieces_clean(struct span s, struct buf *out);
+
 #endif
