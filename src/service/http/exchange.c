@@ -214,9 +214,10 @@ void exchange_refuse(struct http_exchange *e, int code, const char *message)
 		reply_header(e, "Retry-After: 1");
 }
 
-/* The client is still sending, and libmicrohttpd answers only when it has read the whole body. So the
- * answer goes to the socket directly: nothing else is on its way there between two answers. What the
- * client goes on sending is read and dropped for a while, or the reset would destroy the answer. */
+/* The client is still sending, and libmicrohttpd answers only when it has read the whole body. So
+ * the answer goes to the socket directly: nothing else is on its way there between two answers.
+ * What the client goes on sending is read and dropped for a while, or the reset would destroy the
+ * answer. */
 static void tell_ahead(struct http_exchange *e)
 {
 	e->told = true;

@@ -1,14 +1,15 @@
 /* http/exchange.h -- private to http/: one request and its answer, shared by two threads.
  *
- * libmicrohttpd's thread receives the request and sends the answer; a worker runs the handler. While
- * the worker computes, the connection is suspended. Each side holds one reference.
+ * libmicrohttpd's thread receives the request and sends the answer; a worker runs the handler.
+ * While the worker computes, the connection is suspended. Each side holds one reference.
  *
  *     RECEIVING --refused--> ANSWERED                          (never left libmicrohttpd's thread)
  *     RECEIVING --> QUEUED --handler returned--> ANSWERED      (resumed, reply sent)
- *                   QUEUED --stream_begin--> STREAMING         (reader drains the window, parks when empty)
+ *                   QUEUED --stream_begin--> STREAMING         (reader drains the window, parks
+ *                   when empty)
  *
- * Locks   server->lock (list, counters) before exchange->lock (all below it); libmicrohttpd's own come
- *         last. Fields of the receiving side are touched by libmicrohttpd's thread only. */
+ * Locks   server->lock (list, counters) before exchange->lock (all below it); libmicrohttpd's own
+ *         come last. Fields of the receiving side are touched by libmicrohttpd's thread only. */
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 
@@ -106,8 +107,8 @@ void exchange_unref(struct http_exchange *e);
 void exchange_refuse(struct http_exchange *e, int code, const char *message);
 /* Bytes of the body. False: cut the line. */
 bool exchange_receive(struct http_exchange *e, struct span data);
-/* The whole request is here. True: handed to the pool, the connection is suspended until the worker has
- * an answer. False: refused, and the refusal can be sent. */
+/* The whole request is here. True: handed to the pool, the connection is suspended until the worker
+ * has an answer. False: refused, and the refusal can be sent. */
 bool exchange_dispatch(struct http_exchange *e);
 /* Give libmicrohttpd the stored reply or the stream. */
 enum MHD_Result exchange_send(struct http_exchange *e);

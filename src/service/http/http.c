@@ -232,8 +232,9 @@ void http_close(struct http_server *server, uint32_t grace_ms)
 {
 	if (server == NULL)
 		return;
-	/* Who comes from here on gets 503. MHD_quiesce_daemon() would stop listening, but in 0.9.75 it and
-	 * a polling thread may both take the socket out of the epoll set, and the second one aborts. */
+	/* Who comes from here on gets 503. MHD_quiesce_daemon() would stop listening, but in 0.9.75
+	 * it and a polling thread may both take the socket out of the epoll set, and the second one
+	 * aborts. */
 	drain(server, grace_ms);
 	pool_close(server->pool); /* every handler returns, and so resumes its connection */
 	if (server->daemon != NULL)

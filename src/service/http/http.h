@@ -5,16 +5,17 @@
  * 503 with Retry-After. A handler answers at once (http_reply) or streams (http_stream_begin, then
  * http_stream_write: blocks while the client reads slower, never buffers more than a fixed window).
  * When the client goes away, request->cancel is set within a fifth of a second, whether the request
- * waits in the queue, computes or streams. A client that only closes its sending side (HTTP/1.1, answer
- * not begun) is still there: it gets a "100 Continue" as a probe, which only a closed socket rejects.
+ * waits in the queue, computes or streams. A client that only closes its sending side (HTTP/1.1,
+ * answer not begun) is still there: it gets a "100 Continue" as a probe, which only a closed socket
+ * rejects.
  *
- * Refused here, with options.error writing the body: malformed or non-UTF-8 paths (400), writes that a
- * browser sends for another site (Sec-Fetch-Site; 403), unknown paths (404), methods (405 with Allow),
- * bodies over the route's limit (413 as soon as Content-Length or the bytes say so), a full queue
- * (503). Headers over HTTP_HEADER_BYTES_MAX are answered 431 by libmicrohttpd itself.
+ * Refused here, with options.error writing the body: malformed or non-UTF-8 paths (400), writes
+ * that a browser sends for another site (Sec-Fetch-Site; 403), unknown paths (404), methods (405
+ * with Allow), bodies over the route's limit (413 as soon as Content-Length or the bytes say so), a
+ * full queue (503). Headers over HTTP_HEADER_BYTES_MAX are answered 431 by libmicrohttpd itself.
  *
- * Memory   Everything of a request lives in request->scope and is gone when the handler returns; the
- *          answer not yet sent lives in the exchange and is gone when it is.
+ * Memory   Everything of a request lives in request->scope and is gone when the handler returns;
+ *          the answer not yet sent lives in the exchange and is gone when it is.
  * Threads  Handlers run in the pool's threads, one request in one thread. */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -63,8 +64,8 @@ typedef void http_handler_fn(struct http_request *r);
 
 struct http_route {
 	const char *method; /* "GET", "POST", "DELETE" */
-	const char *
-		pattern; /* "/api/v1/kbs/{kb}/files/{file}": {x} matches one component, {x*} the rest */
+	/* "/api/v1/kbs/{kb}/files/{file*}": {x} matches one component, {x*} the rest. */
+	const char *pattern;
 	http_handler_fn *handler;
 	uint64_t body_max; /* bytes; 0 = the server's default */
 	bool multipart;    /* files are accepted */
@@ -81,7 +82,8 @@ struct http_options {
 	uint32_t idle_seconds;
 	void (*log)(void *app, const char *method, const char *route, int code,
 		    double ms); /* NULL */
-	/* Write the JSON error body for a refusal that http/ itself makes (404, 405, 413, 503...). */
+	/* Write the JSON error body for a refusal that http/ itself makes (404, 405, 413,
+	 * 503...). */
 	void (*error)(struct http_request *r, int code, const char *message);
 };
 
@@ -94,8 +96,8 @@ void http_close(struct http_server *server, uint32_t grace_ms);
 
 /* ---- answers: exactly one of them per request ---- */
 
-/* Extra headers: "Name: value" strings ending with NULL; NULL = none. body is copied, and sent once the
- * handler has returned and its memory is free. */
+/* Extra headers: "Name: value" strings ending with NULL; NULL = none. body is copied, and sent once
+ * the handler has returned and its memory is free. */
 void http_reply(struct http_request *r, int code, const char *content_type, struct span body,
 		const char *const *headers);
 void http_reply_file(struct http_request *r, const char *path, const char *content_type,
@@ -103,8 +105,8 @@ void http_reply_file(struct http_request *r, const char *path, const char *conte
 /* Begin a streamed answer (chunked). */
 MUST_CHECK status http_stream_begin(struct http_request *r, int code, const char *content_type,
 				    const char *const *headers, struct fault *reterr);
-/* While nothing has been written for every_ms, send `ping` (static text, at most 64 bytes) between two
- * writes, so that proxies and clients see that the answer is still being made. */
+/* While nothing has been written for every_ms, send `ping` (static text, at most 64 bytes) between
+ * two writes, so that proxies and clients see that the answer is still being made. */
 void http_stream_ping(struct http_request *r, struct span ping, uint32_t every_ms);
 /* Blocks while the window is full. ST_CANCELLED when the client is gone. */
 MUST_CHECK status http_stream_write(struct http_request *r, struct span bytes,

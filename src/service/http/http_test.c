@@ -637,8 +637,8 @@ static void test_http__memory_returns_after_ten_thousand_requests(void **state)
 	http_close(server, 1000);
 }
 
-/* Each allocation of each kind of request fails in turn: an answer or a closed line, never a crash, and
- * every byte comes back (each_teardown). */
+/* Each allocation of each kind of request fails in turn: an answer or a closed line, never a crash,
+ * and every byte comes back (each_teardown). */
 static void test_http__every_allocation_may_fail(void **state)
 {
 	(void)state;

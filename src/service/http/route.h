@@ -16,8 +16,8 @@ const struct http_route *route_find(const struct http_options *options, const ch
 				    struct span path, struct span ret_params[HTTP_PARAMS_MAX],
 				    char *allow, size_t allow_bytes);
 
-/* Decode %XX (and '+' as a space with `plus`) into scope, terminated. ST_INVALID for a broken escape,
- * an encoded NUL or a result that is not UTF-8. */
+/* Decode %XX (and '+' as a space with `plus`) into scope, terminated. ST_INVALID for a broken
+ * escape, an encoded NUL or a result that is not UTF-8. */
 MUST_CHECK status url_decode(struct mem_scope *scope, struct span raw, bool plus,
 			     struct span *ret_text, struct fault *reterr);
 

@@ -1,5 +1,5 @@
-/* A streamed answer: a ring of HTTP_STREAM_WINDOW bytes between the handler, which blocks when it is
- * full, and libmicrohttpd, whose connection is parked (suspended) when it is empty.
+/* A streamed answer: a ring of HTTP_STREAM_WINDOW bytes between the handler, which blocks when it
+ * is full, and libmicrohttpd, whose connection is parked (suspended) when it is empty.
  *
  * Parking happens inside e->lock: a writer that sees parked == true knows that the connection is
  * really suspended, so a resume is never lost. */

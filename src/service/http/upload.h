@@ -1,8 +1,9 @@
 /* http/upload.h -- private to http/: a multipart body streamed into temporary files.
  *
- * libmicrohttpd's post processor finds the parts; each part with a file name goes to its own file in
- * options.temp_dir, parts without one are passed over. Memory is the processor's buffer, whatever the
- * upload's size. Runs in libmicrohttpd's thread. A refusal goes through exchange_refuse(). */
+ * libmicrohttpd's post processor finds the parts; each part with a file name goes to its own file
+ * in options.temp_dir, parts without one are passed over. Memory is the processor's buffer,
+ * whatever the upload's size. Runs in libmicrohttpd's thread. A refusal goes through
+ * exchange_refuse(). */
 #ifndef HTTP_UPLOAD_H
 #define HTTP_UPLOAD_H
 

@@ -10,9 +10,9 @@
 
 enum { WATCH_STEP_US = 100 * 1000, PROBE_EVERY_MS = 500 };
 
-/* A closed socket and one whose sending side only is closed look the same (RDHUP) until something is
- * sent: the closed one answers with a reset. HTTP/1.1 lets a server send "100 Continue" at any time
- * before the answer, and clients skip it. */
+/* A closed socket and one whose sending side only is closed look the same (RDHUP) until something
+ * is sent: the closed one answers with a reset. HTTP/1.1 lets a server send "100 Continue" at any
+ * time before the answer, and clients skip it. */
 static bool client_is_gone(struct http_exchange *e, uint64_t now_ms)
 {
 	struct pollfd p = {.fd = e->fd, .events = POLLRDHUP};
