@@ -47,7 +47,7 @@ struct doc_options {
 	const struct cancel *cancel;
 };
 
-enum { DOC_CHUNK_CHARS = 320 };
+enum { DOC_CHUNK_CHARS = 240 };
 #define DOC_MEMORY_MAX (256 * 1024 * 1024ull)
 
 /* Parse the file at path; name (its name in the KB) decides the format by its extension, checked

@@ -1,0 +1,41 @@
+/* doc/parse.h -- the parsers: text form in, in pieces; structure out, to a chunker.
+ *
+ * A parser is fed the text form of a file (html: the file, converted to UTF-8) in pieces that end on
+ * code points, then told the end. It keeps no more than a few lines, a row or a record, and never
+ * recurses. Errors stick in the chunker.
+ *
+ * Threads  One. Runs in the sandboxed child; pure functions over bytes. */
+#ifndef DOC_PARSE_H
+#define DOC_PARSE_H
+
+#include "doc/chunker.h"
+#include "doc/format.h"
+
+enum {
+	PARSE_RECORD_BYTES = 32 * 1024 * 1024, /* the longest text of one .jsonl record */
+	PARSE_NESTING = 256,                   /* of JSON */
+};
+
+struct parser {
+	void *state;
+	void (*feed)(void *state, struct span text);
+	void (*end)(void *state); /* then chunker_finish() */
+};
+
+/* A parser for this format. Its memory is in scope. */
+MUST_CHECK status parser_init(enum doc_format format, struct mem_scope *scope, struct chunker *chunker,
+			      struct parser *ret_parser, struct fault *reterr);
+
+/* Behind it, one file each. */
+MUST_CHECK status parse_text_init(struct mem_scope *scope, struct chunker *chunker,
+				  struct parser *ret_parser, struct fault *reterr);
+MUST_CHECK status parse_markdown_init(struct mem_scope *scope, struct chunker *chunker,
+				      struct parser *ret_parser, struct fault *reterr);
+MUST_CHECK status parse_html_init(struct mem_scope *scope, struct chunker *chunker,
+				  struct parser *ret_parser, struct fault *reterr);
+MUST_CHECK status parse_table_init(struct mem_scope *scope, struct chunker *chunker, bool tabs,
+				   struct parser *ret_parser, struct fault *reterr);
+MUST_CHECK status parse_json_init(struct mem_scope *scope, struct chunker *chunker, bool lines,
+				  struct parser *ret_parser, struct fault *reterr);
+
+#endif
