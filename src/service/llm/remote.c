@@ -188,13 +188,11 @@ static status reading_end(struct reading *r, struct fault *reterr)
 {
 	if (r->request->emit == NULL)
 		return object_take(r, buf_span(&r->raw), "message", reterr);
-	status st = ST_OK;
-	if (!r->done && r->raw.bytes > 0)
-		st = line_take(r, buf_span(&r->raw), reterr);
-	if (st == ST_OK && !r->done && r->finish == NULL)
-		st = fault_set(reterr, ST_REMOTE, "%s broke off after %zu bytes of text",
-			       r->remote->base.info.name, r->text.bytes);
-	return st;
+	/* Some end without [DONE]; but nobody ends well without having said why the text ended. */
+	if (!r->done && r->finish == NULL)
+		return fault_set(reterr, ST_REMOTE, "%s broke off after %zu bytes of text",
+				 r->remote->base.info.name, r->text.bytes);
+	return ST_OK;
 }
 
 static status check_request(const struct llm_request *request, struct fault *reterr)
