@@ -37,6 +37,17 @@ static const struct config_key *key_find(const char *name)
 	return NULL;
 }
 
+static bool is_section(const char *name)
+{
+	size_t bytes = strlen(name);
+	for (size_t i = 0; i < config_key_count; i++) {
+		const char *key = config_keys[i].name;
+		if (strncmp(key, name, bytes) == 0 && key[bytes] == '.')
+			return true;
+	}
+	return false;
+}
+
 /* ---- one value ---- */
 
 static int64_t unit_of(enum config_kind kind, const char *suffix)
@@ -183,7 +194,8 @@ static status value_set(struct config *c, const struct config_key *key, const ch
 struct reading {
 	struct config *config;
 	const char *path;
-	size_t line;
+	size_t line;          /* of the event at hand */
+	size_t key_line;      /* of the key whose value is due */
 	size_t depth;         /* open mappings */
 	char prefix[KEY_BYTES]; /* "history." inside the section history */
 	char key[KEY_BYTES];    /* the whole key, while its value is due */
@@ -200,6 +212,7 @@ static status read_key(struct reading *r, const char *name, struct fault *reterr
 	int n = snprintf(r->key, sizeof r->key, "%s%s", r->prefix, name);
 	if (n <= 0 || (size_t)n >= sizeof r->key || name[0] == '\0')
 		return complain(r, "unknown key ", name, reterr);
+	r->key_line = r->line;
 	return ST_OK;
 }
 
@@ -207,17 +220,8 @@ static status read_value(struct reading *r, const char *text, struct fault *rete
 {
 	char where[FILE_PATH_BYTES + 24];
 	const struct config_key *key = key_find(r->key);
-	/* A section with nothing under it ("history:") is an empty section. */
-	if (key == NULL && r->depth == 1 && text[0] == '\0') {
-		size_t bytes = strlen(r->key);
-		for (size_t i = 0; i < config_key_count && key == NULL; i++) {
-			if (strncmp(config_keys[i].name, r->key, bytes) == 0 &&
-			    config_keys[i].name[bytes] == '.')
-				key = &config_keys[i];
-		}
-		if (key == NULL)
-			return complain(r, "unknown key ", r->key, reterr);
-		r->key[0] = '\0';
+	if (r->depth == 1 && text[0] == '\0' && is_section(r->key)) {
+		r->key[0] = '\0'; /* "history:" with nothing under it: an empty section */
 		return ST_OK;
 	}
 	if (key == NULL)
@@ -238,15 +242,11 @@ static status read_section(struct reading *r, struct fault *reterr)
 	if (r->depth > 2)
 		return complain(r, "a setting has no parts of its own: ", r->key, reterr);
 	if (r->depth == 2) {
-		int n = snprintf(r->prefix, sizeof r->prefix, "%.62s.", r->key);
-		bool known = n > 0;
-		for (size_t i = 0; known && i <= config_key_count; i++) {
-			known = i < config_key_count;
-			if (known && strncmp(config_keys[i].name, r->prefix, (size_t)n) == 0)
-				break;
-		}
-		if (!known)
+		(void)snprintf(r->prefix, sizeof r->prefix, "%.62s.", r->key);
+		if (!is_section(r->key)) {
+			r->line = r->key_line;
 			return complain(r, "unknown section ", r->key, reterr);
+		}
 	}
 	r->key[0] = '\0';
 	return ST_OK;

@@ -188,6 +188,26 @@ void db_bind_null(struct sqlite3_stmt *stmt, int index)
 	(void)sqlite3_bind_null(stmt, index);
 }
 
+void db_bind_copy(struct sqlite3_stmt *stmt, struct sqlite3_stmt *from, int count)
+{
+	for (int i = 0; i < count; i++) {
+		switch (sqlite3_column_type(from, i)) {
+		case SQLITE_INTEGER:
+			db_bind_int(stmt, i + 1, sqlite3_column_int64(from, i));
+			break;
+		case SQLITE_TEXT:
+			db_bind_text(stmt, i + 1, db_column_text(from, i));
+			break;
+		case SQLITE_BLOB:
+			db_bind_blob(stmt, i + 1, db_column_blob(from, i));
+			break;
+		default:
+			db_bind_null(stmt, i + 1);
+			break;
+		}
+	}
+}
+
 struct span db_column_text(struct sqlite3_stmt *stmt, int index)
 {
 	const void *data = sqlite3_column_text(stmt, index);

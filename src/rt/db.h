@@ -55,6 +55,8 @@ void db_bind_text(struct sqlite3_stmt *stmt, int index, struct span text);
 void db_bind_blob(struct sqlite3_stmt *stmt, int index, struct span bytes);
 void db_bind_int(struct sqlite3_stmt *stmt, int index, int64_t value);
 void db_bind_null(struct sqlite3_stmt *stmt, int index);
+/* The first `count` columns of from's row as parameters 1..count; valid until from steps on. */
+void db_bind_copy(struct sqlite3_stmt *stmt, struct sqlite3_stmt *from, int count);
 /* Columns of the row, numbered from 0. A span lives until the next step or reset. */
 struct span db_column_text(struct sqlite3_stmt *stmt, int index);
 struct span db_column_blob(struct sqlite3_stmt *stmt, int index);
