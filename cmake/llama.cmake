@@ -1,5 +1,5 @@
-# Target `llama`: libllama and ggml, static, as tools/fetch-llama built them in the cache, with the C++
-# runtime and the threads they need. Linking it makes llama.h visible: only src/service/llm does.
+# Target `llama`: libllama and ggml, static, as tools/fetch-llama built them in the cache, with the
+# C++ runtime and the threads they need. Only src/service/llm links it, and so sees llama.h.
 execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch-llama --where
     OUTPUT_VARIABLE PLIMSOLL_LLAMA_DIR OUTPUT_STRIP_TRAILING_WHITESPACE
     ERROR_VARIABLE llama_error RESULT_VARIABLE llama_result)

@@ -94,7 +94,7 @@ static void admit(struct local *l)
 		uint32_t common = 0;
 		struct slot *slot = slot_for(l, &job->prompt, &common);
 		ASSERT(slot != NULL);
-		/* The last token of the prompt is always decoded: it gives the first of the answer. */
+		/* The last token of the prompt is always decoded: it gives the answer's first. */
 		if (common == job->prompt.count)
 			common--;
 		slot_cut(l, slot, common);
@@ -131,7 +131,7 @@ static void batch_add(struct local *l, struct slot *slot, llama_token token, boo
 		slot->output = row;
 }
 
-/* One token of every sequence that generates, then as much of the waiting prompts as there is room. */
+/* One token of every sequence that generates; then of the waiting prompts what fits. */
 static void batch_fill(struct local *l)
 {
 	l->batch.n_tokens = 0;
@@ -153,8 +153,8 @@ static void batch_fill(struct local *l)
 	}
 }
 
-/* After a decode that failed or was ended early some of its tokens may be in the KV cache: cut every
- * sequence back to what is certain. */
+/* After a decode that failed or was ended early some of its tokens may be in the KV cache: cut
+ * every sequence back to what is certain. */
 static void decode_failed(struct local *l, int32_t code)
 {
 	pthread_mutex_lock(&l->lock);
@@ -164,9 +164,10 @@ static void decode_failed(struct local *l, int32_t code)
 			continue;
 		slot_cut(l, slot, slot->kept);
 		if (code == 2 || slot->job == NULL)
-			continue; /* ended by local_may_abort(): release_cancelled() tells the caller */
-		status st = fault_set(&slot->job->fault, code == 1 ? ST_LIMIT : ST_IO,
-				      "libllama could not decode (code %d) %s", code, llm_complaint());
+			continue; /* by local_may_abort(): release_cancelled() tells the caller */
+		status st =
+			fault_set(&slot->job->fault, code == 1 ? ST_LIMIT : ST_IO,
+				  "libllama could not decode (code %d) %s", code, llm_complaint());
 		slot_end(l, slot, st);
 	}
 	pthread_mutex_unlock(&l->lock);
@@ -198,8 +199,10 @@ static status token_take(struct local *l, struct job *job, llama_token token)
 	job->generated++;
 	int32_t bytes = llama_token_to_piece(l->model.vocab, token, piece, sizeof(piece), 0, false);
 	if (bytes < 0)
-		return fault_set(&job->fault, ST_CORRUPT, "token %d has %d bytes of text", token, -bytes);
-	status st = pieces_add(&job->pieces, (struct span){piece, (size_t)bytes}, &stopped, &job->fault);
+		return fault_set(&job->fault, ST_CORRUPT, "token %d has %d bytes of text", token,
+				 -bytes);
+	status st = pieces_add(&job->pieces, (struct span){piece, (size_t)bytes}, &stopped,
+			       &job->fault);
 	if (st == ST_OK && stopped) {
 		job->finish = "stop";
 	} else if (st == ST_OK && job->generated >= job->tokens_max) {

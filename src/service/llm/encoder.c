@@ -1,8 +1,8 @@
 /* Encoders of architectures that embed/ does not know, through libllama.
  *
- * One single-threaded context per core (two threads in one context collapse when a core is shared), one
- * of them kept for queries, so that a query never waits for a batch. A context takes whole windows, up
- * to BATCH_TOKENS together, each as a sequence of its own. */
+ * One single-threaded context per core (two threads in one context collapse when a core is shared),
+ * one of them kept for queries, so that a query never waits for a batch. A context takes whole
+ * windows, up to BATCH_TOKENS together, each as a sequence of its own. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -136,7 +136,8 @@ static void batch_add_window(const struct encoder *e, struct worker *w, const ll
 	w->windows++;
 }
 
-/* Run what the batch holds; add each window's vector, of length 1, with its weight to its text's row. */
+/* Run what the batch holds; add each window's vector, of length 1, with its weight to its text's
+ * row. */
 static status batch_run(const struct encoder *e, struct worker *w, float *vectors,
 			struct fault *reterr)
 {
@@ -198,7 +199,8 @@ static status text_tokens(struct encoder *e, struct span prefix, struct span tex
 	buf_add(&whole, text);
 	status st = buf_check(&whole, "a text", reterr);
 	if (st == ST_OK)
-		st = llm_model_tokens(&e->model, buf_span(&whole), false, scratch, ret_list, reterr);
+		st = llm_model_tokens(&e->model, buf_span(&whole), false, scratch, ret_list,
+				      reterr);
 	buf_fini(&whole);
 	return st;
 }
@@ -307,7 +309,8 @@ static status worker_open(struct encoder *e, struct worker *w, enum llama_poolin
 		return worker_open(e, w, LLAMA_POOLING_TYPE_MEAN, reterr);
 	}
 	if (llama_pooling_type(w->context) == LLAMA_POOLING_TYPE_RANK)
-		return fault_set(reterr, ST_UNSUPPORTED, "'%s' ranks pairs of texts; it makes no vectors",
+		return fault_set(reterr, ST_UNSUPPORTED,
+				 "'%s' ranks pairs of texts; it makes no vectors",
 				 e->base.info.name);
 	w->batch = llama_batch_init(BATCH_TOKENS, 0, 1);
 	return ST_OK;
@@ -354,8 +357,9 @@ static status affixes_find(struct encoder *e, struct fault *reterr)
 	return st;
 }
 
-/* A fingerprint of the weights: the file's size and samples all over it. Reading the whole file would
- * cost seconds at every start for a large model, and tell no more: other weights differ everywhere. */
+/* A fingerprint of the weights: the file's size and samples all over it. Reading the whole file
+ * would cost seconds at every start for a large model, and tell no more: other weights differ
+ * everywhere. */
 static status fingerprint(const char *path, char out[SHA256_HEX_BYTES], struct fault *reterr)
 {
 	struct file_map map = {0};
@@ -365,12 +369,14 @@ static status fingerprint(const char *path, char out[SHA256_HEX_BYTES], struct f
 	if (st == ST_OK)
 		st = sha256_init(&stream, reterr);
 	if (st == ST_OK)
-		st = sha256_update(&stream, (struct span){(const char *)&map.bytes, sizeof(map.bytes)},
+		st = sha256_update(&stream,
+				   (struct span){(const char *)&map.bytes, sizeof(map.bytes)},
 				   reterr);
 	size_t stride = size_max(map.bytes / SAMPLES, SAMPLE_BYTES);
 	for (size_t at = 0; at < map.bytes && st == ST_OK; at += stride) {
 		size_t bytes = size_min(SAMPLE_BYTES, map.bytes - at);
-		st = sha256_update(&stream, (struct span){(const char *)map.data + at, bytes}, reterr);
+		st = sha256_update(&stream, (struct span){(const char *)map.data + at, bytes},
+				   reterr);
 	}
 	if (st == ST_OK)
 		st = sha256_final(&stream, &digest, reterr);
@@ -395,8 +401,10 @@ static status describe(struct encoder *e, const char *path, struct fault *reterr
 	snprintf(info->id, sizeof(info->id), "%.60s-%.12s", info->name, hex);
 	int32_t dim = llama_model_n_embd_out(e->model.llama);
 	if (dim < 1 || dim > EMBED_DIM_MAX)
-		return fault_set(reterr, ST_UNSUPPORTED, "'%s' makes vectors of %d numbers; at most %d are "
-				 "possible", info->name, dim, EMBED_DIM_MAX);
+		return fault_set(reterr, ST_UNSUPPORTED,
+				 "'%s' makes vectors of %d numbers; at most %d are "
+				 "possible",
+				 info->name, dim, EMBED_DIM_MAX);
 	info->dim = (uint32_t)dim;
 	info->tokens_max = (uint32_t)size_min(e->model.file.context_train, BATCH_TOKENS);
 	if (info->tokens_max < 4 * AFFIX_TOKENS_MAX)
@@ -416,8 +424,8 @@ status llm_encoder_open(struct mem_scope *parent, const char *gguf_path,
 		return st;
 	if (!file.is_encoder)
 		return fault_set(reterr, ST_UNSUPPORTED,
-				 "'%s' is not an encoder (%s): it makes text, not vectors", file.name,
-				 file.architecture);
+				 "'%s' is not an encoder (%s): it makes text, not vectors",
+				 file.name, file.architecture);
 	struct mem_scope *scope = mem_scope_open(parent, "llm_encoder", 0);
 	struct encoder *e = scope != NULL ? mem_new(scope, struct encoder) : NULL;
 	if (e == NULL) {

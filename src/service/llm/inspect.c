@@ -29,7 +29,8 @@ static const char *read_text(const struct reader *r, const char *key)
 {
 	int64_t id = find(r, key);
 	return id >= 0 && gguf_get_kv_type(r->gguf, id) == GGUF_TYPE_STRING
-		       ? gguf_get_val_str(r->gguf, id) : NULL;
+		       ? gguf_get_val_str(r->gguf, id)
+		       : NULL;
 }
 
 static bool read_u32(const struct reader *r, const char *key, uint32_t *ret)
@@ -138,18 +139,22 @@ status llm_file_inspect(const char *gguf_path, struct llm_file_info *ret_info, s
 	struct gguf_init_params params = {.no_alloc = true, .ctx = NULL};
 	struct gguf_context *gguf = gguf_init_from_file(gguf_path, params);
 	if (gguf == NULL)
-		return fault_set(reterr, ST_CORRUPT, "'%s' is damaged: %s", gguf_path, llm_complaint());
+		return fault_set(reterr, ST_CORRUPT, "'%s' is damaged: %s", gguf_path,
+				 llm_complaint());
 	struct reader r = {.gguf = gguf, .architecture = ""};
 	r.architecture = read_text(&r, "general.architecture");
 	size_t last = 0;
 	int64_t tensors = gguf_get_n_tensors(gguf);
 	for (int64_t t = 0; t < tensors; t++)
-		last = size_max(last, gguf_get_tensor_offset(gguf, t) + gguf_get_tensor_size(gguf, t));
+		last = size_max(last,
+				gguf_get_tensor_offset(gguf, t) + gguf_get_tensor_size(gguf, t));
 	if (r.architecture == NULL)
 		st = fault_set(reterr, ST_CORRUPT, "'%s' names no architecture", gguf_path);
 	else if (last + gguf_get_data_offset(gguf) > info.bytes)
-		st = fault_set(reterr, ST_CORRUPT, "'%s' is cut off: it has %llu bytes, its tensors end "
-			       "at %llu", gguf_path, (unsigned long long)info.bytes,
+		st = fault_set(reterr, ST_CORRUPT,
+			       "'%s' is cut off: it has %llu bytes, its tensors end "
+			       "at %llu",
+			       gguf_path, (unsigned long long)info.bytes,
 			       (unsigned long long)(last + gguf_get_data_offset(gguf)));
 	else
 		describe(&r, gguf_path, &info);

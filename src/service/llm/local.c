@@ -41,8 +41,10 @@ static status job_join(struct local *l, struct job *job, struct fault *reterr)
 	if (l->closing) {
 		st = fault_set(reterr, ST_CANCELLED, "the model is being closed");
 	} else if (l->running + l->waiting >= l->base.info.sequences + l->queue_max) {
-		st = fault_set(reterr, ST_BUSY, "%u requests are running and %u wait already; try again "
-			       "later", l->running, l->waiting);
+		st = fault_set(reterr, ST_BUSY,
+			       "%u requests are running and %u wait already; try again "
+			       "later",
+			       l->running, l->waiting);
 	} else {
 		job->state = JOB_WAITING;
 		job->next = NULL;
@@ -140,12 +142,13 @@ static status job_prepare(struct local *l, struct job *job, struct mem_scope *sc
 	if (st != ST_OK)
 		return st;
 	if (job->prompt.count >= context)
-		return fault_set(reterr, ST_LIMIT,
-				 "the prompt has %zu tokens; the context of '%s' holds %u with the answer",
-				 job->prompt.count, l->base.info.name, context);
+		return fault_set(
+			reterr, ST_LIMIT,
+			"the prompt has %zu tokens; the context of '%s' holds %u with the answer",
+			job->prompt.count, l->base.info.name, context);
 	uint32_t room = context - (uint32_t)job->prompt.count;
-	job->tokens_max = request->tokens_max == 0 || request->tokens_max > room ? room
-										 : request->tokens_max;
+	job->tokens_max =
+		request->tokens_max == 0 || request->tokens_max > room ? room : request->tokens_max;
 	return sampler_open(l->model.vocab, request, &job->sampler, reterr);
 }
 
@@ -236,7 +239,8 @@ static status plan(const struct llm_local_options *o, const struct llm_file_info
 		return fault_set(reterr, ST_UNSUPPORTED,
 				 "'%s' is an encoder (%s): it makes vectors, not text", file->name,
 				 file->architecture);
-	if (o->sequences < 1 || o->sequences > LOCAL_SEQUENCES_MAX || o->queue_max > QUEUE_MAX_LIMIT)
+	if (o->sequences < 1 || o->sequences > LOCAL_SEQUENCES_MAX ||
+	    o->queue_max > QUEUE_MAX_LIMIT)
 		return fault_set(reterr, ST_INVALID, "sequences can be 1 to %d, the queue 0 to %d",
 				 LOCAL_SEQUENCES_MAX, QUEUE_MAX_LIMIT);
 	uint32_t tokens = o->context_tokens != 0 ? o->context_tokens : CONTEXT_TOKENS_DEFAULT;
@@ -248,10 +252,11 @@ static status plan(const struct llm_local_options *o, const struct llm_file_info
 		return fault_set(reterr, ST_LIMIT, "the KV cache of '%s' is too large", file->name);
 	if (o->kv_bytes_max > 0 && info.kv_bytes > o->kv_bytes_max)
 		return fault_set(reterr, ST_LIMIT,
-				 "'%s' needs %llu MiB for the KV cache (%u sequences of %u tokens), %llu MiB "
-				 "are allowed: take fewer sequences or a shorter context", file->name,
-				 (unsigned long long)(info.kv_bytes / MIB), o->sequences, tokens,
-				 (unsigned long long)(o->kv_bytes_max / MIB));
+				 "'%s' needs %llu MiB for the KV cache (%u sequences of %u "
+				 "tokens), %llu MiB "
+				 "are allowed: take fewer sequences or a shorter context",
+				 file->name, (unsigned long long)(info.kv_bytes / MIB),
+				 o->sequences, tokens, (unsigned long long)(o->kv_bytes_max / MIB));
 	memcpy(info.name, file->name, sizeof(info.name));
 	*ret_info = info;
 	return ST_OK;
@@ -273,8 +278,10 @@ static status context_open(struct local *l, uint32_t threads, struct fault *rete
 	p.abort_callback_data = l;
 	l->context = llama_init_from_model(l->model.llama, p);
 	if (l->context == NULL)
-		return fault_set(reterr, ST_OOM, "libllama cannot make a context for '%s' (%llu MiB of "
-				 "KV cache): %s", info->name, (unsigned long long)(info->kv_bytes / MIB),
+		return fault_set(reterr, ST_OOM,
+				 "libllama cannot make a context for '%s' (%llu MiB of "
+				 "KV cache): %s",
+				 info->name, (unsigned long long)(info->kv_bytes / MIB),
 				 llm_complaint());
 	l->batch = llama_batch_init(LOCAL_BATCH_TOKENS, 0, 1);
 	if (threads > 1) {
@@ -295,8 +302,8 @@ static status context_open(struct local *l, uint32_t threads, struct fault *rete
 static status slots_open(struct local *l, struct fault *reterr)
 {
 	uint32_t tokens = l->base.info.context_tokens;
-	llama_token *all = mem_new_array(l->scope, llama_token,
-					 (size_t)tokens * l->base.info.sequences);
+	llama_token *all =
+		mem_new_array(l->scope, llama_token, (size_t)tokens * l->base.info.sequences);
 	if (all == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory for %u sequences",
 				 l->base.info.sequences);

@@ -1,4 +1,5 @@
-/* llm/local.h -- the two sides of the local generator: callers (local.c) and the decode loop (decode.c).
+/* llm/local.h -- the two sides of the local generator: callers (local.c) and the decode loop
+ * (decode.c).
  *
  *     caller: prompt to tokens, join the queue, then follow the text and emit it
  *     loop:   admit -> fill one batch from all sequences -> decode -> sample a token each -> again
@@ -6,9 +7,10 @@
  * A job lives in its caller's frame. The caller leaves only when the job is JOB_DONE, and only the
  * loop makes a running job done; so the loop never meets a job that is gone.
  *
- * Prefix cache   A sequence keeps its keys and values when its job ends. The next job takes the idle
- *                sequence that shares the longest beginning with it and computes only the rest. So the
- *                cache's budget is the KV cache itself: bytes fixed at open, nothing is ever inserted.
+ * Prefix cache   A sequence keeps its keys and values when its job ends. The next job takes the
+ *                idle sequence that shares the longest beginning with it and computes only the
+ *                rest. So the cache's budget is the KV cache itself: bytes fixed at open, nothing
+ *                is ever inserted.
  * Locking        `lock` guards the queue, the states of jobs, their text and their verdict. A job's
  *                sampler and prompt, and all slots, belong to the loop while the job runs. */
 #ifndef LLM_LOCAL_H
@@ -22,8 +24,8 @@
 
 enum {
 	LOCAL_SEQUENCES_MAX = 16,
-	/* Tokens in one decode. More would hardly be faster on a CPU, but would make those who already
-	 * generate wait longer for each prompt that arrives, and the work space larger. */
+	/* Tokens in one decode. More would hardly be faster on a CPU, but would make those who
+	 * already generate wait longer for each prompt that arrives, and the work space larger. */
 	LOCAL_BATCH_TOKENS = 128,
 };
 
@@ -50,9 +52,9 @@ struct slot {
 	struct job *job;    /* NULL: idle */
 	llama_token *token; /* what the KV cache holds of it: token[0..kept) */
 	uint32_t kept;
-	uint32_t pending;   /* tokens of it in the batch */
-	int32_t output;     /* row of the batch that gives its next token; -1: none */
-	llama_token next;   /* sampled, not yet decoded; valid once kept >= prompt.count */
+	uint32_t pending; /* tokens of it in the batch */
+	int32_t output;   /* row of the batch that gives its next token; -1: none */
+	llama_token next; /* sampled, not yet decoded; valid once kept >= prompt.count */
 	uint64_t used_ns;
 };
 

@@ -28,7 +28,8 @@ static void keep_complaint(enum ggml_log_level level, const char *text, void *co
 	const char *colon = strstr(text, ": ");
 	struct span said = span_trim(span_of(colon != NULL ? colon + 2 : text));
 	/* The last line ("failed to load model") names no cause: keep the one before it. */
-	if (complaint[0] != '\0' && memmem(said.data, said.bytes, "failed to load model", 20) != NULL)
+	if (complaint[0] != '\0' &&
+	    memmem(said.data, said.bytes, "failed to load model", 20) != NULL)
 		return;
 	snprintf(complaint, sizeof(complaint), "%.*s", SPAN_ARG(said));
 }
@@ -60,9 +61,11 @@ status llm_start(struct fault *reterr)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const char *missing = missing_cpu_feature();
 	if (missing != NULL)
-		return fault_set(reterr, ST_UNSUPPORTED,
-				 "libllama was built for a CPU with %s, which this one lacks: build "
-				 "again with PLIMSOLL_LLAMA_CPU=base", missing);
+		return fault_set(
+			reterr, ST_UNSUPPORTED,
+			"libllama was built for a CPU with %s, which this one lacks: build "
+			"again with PLIMSOLL_LLAMA_CPU=base",
+			missing);
 	pthread_once(&once, start_once);
 	complaint[0] = '\0';
 	return ST_OK;
@@ -88,7 +91,8 @@ static status list_controls(struct llm_model *model, struct fault *reterr)
 		if (pass == 0 && count > 0) {
 			model->control = mem_new_array(model->scope, struct control_text, count);
 			if (model->control == NULL)
-				return fault_set(reterr, mem_refusal(), "no memory for a vocabulary");
+				return fault_set(reterr, mem_refusal(),
+						 "no memory for a vocabulary");
 		}
 	}
 	model->control_count = count;
@@ -155,20 +159,23 @@ static status clean_tokens_add(const struct llm_model *model, struct span text, 
 			return ST_OK;
 		}
 		if (n == INT32_MIN)
-			return fault_set(reterr, ST_LIMIT, "a text of %zu bytes has too many tokens",
-					 text.bytes);
+			return fault_set(reterr, ST_LIMIT,
+					 "a text of %zu bytes has too many tokens", text.bytes);
 		st = tokens_room(list, list->count + (size_t)-n, reterr);
 	}
 	return st;
 }
 
-/* Add the tokens of text to list. libllama's tokenizers throw at malformed UTF-8: it is mended first. */
+/* Add the tokens of text to list. libllama's tokenizers throw at malformed UTF-8: it is mended
+ * first. */
 static status tokens_add(const struct llm_model *model, struct span text, bool special, bool parse,
 			 struct token_list *list, struct fault *reterr)
 {
 	if (text.bytes > LLM_PROMPT_BYTES_MAX)
-		return fault_set(reterr, ST_LIMIT, "a text of %zu bytes is too long for a model; at "
-				 "most %d are read", text.bytes, LLM_PROMPT_BYTES_MAX);
+		return fault_set(reterr, ST_LIMIT,
+				 "a text of %zu bytes is too long for a model; at "
+				 "most %d are read",
+				 text.bytes, LLM_PROMPT_BYTES_MAX);
 	if (utf8_is_valid(text))
 		return clean_tokens_add(model, text, special, parse, list, reterr);
 	struct buf clean;
@@ -287,8 +294,8 @@ status llm_model_prompt(const struct llm_model *model, const struct llm_message 
 			struct fault *reterr)
 {
 	if (count < 1 || count > LLM_MESSAGES_MAX)
-		return fault_set(reterr, ST_INVALID, "%zu messages were given; it can be 1 to %d", count,
-				 LLM_MESSAGES_MAX);
+		return fault_set(reterr, ST_INVALID, "%zu messages were given; it can be 1 to %d",
+				 count, LLM_MESSAGES_MAX);
 	if (model->chat_template == NULL)
 		return fault_set(reterr, ST_UNSUPPORTED,
 				 "'%s' has no chat template: it is not a model for conversation",
@@ -305,7 +312,8 @@ status llm_model_prompt(const struct llm_model *model, const struct llm_message 
 	buf_init(&prompt, scratch, 4 * (size_t)LLM_PROMPT_BYTES_MAX);
 	status st = template_apply(model, messages, count, scratch, &prompt, reterr);
 	if (st == ST_OK)
-		st = prompt_cut(model, messages, count, buf_span(&prompt), scratch, ret_tokens, reterr);
+		st = prompt_cut(model, messages, count, buf_span(&prompt), scratch, ret_tokens,
+				reterr);
 	buf_fini(&prompt);
 	return st;
 }

@@ -1,12 +1,14 @@
-/* llm/model.h -- a GGUF file opened by libllama: weights mapped, prompt written and cut into tokens.
+/* llm/model.h -- a GGUF file opened by libllama: weights mapped, prompt written and cut into
+ * tokens.
  *
  * Private to llm/. Every file of ours that includes llama.h includes it through this page.
  *
  * Memory   The weights are a read-only mapping (never repacked: repacking would copy them into
- *          anonymous memory). libllama's own heap is foreign memory. Tokens live where the caller says.
+ *          anonymous memory). libllama's own heap is foreign memory. Tokens live where the caller
+ *          says.
  * Threads  A model is read-only once open; tokenising is safe from many threads at once.
- * Errors   libllama says why a file is refused in its log; the last such line is kept per thread and
- *          becomes part of our fault. Nothing is printed. */
+ * Errors   libllama says why a file is refused in its log; the last such line is kept per thread
+ *          and becomes part of our fault. Nothing is printed. */
 #ifndef LLM_MODEL_H
 #define LLM_MODEL_H
 
@@ -44,8 +46,8 @@ MUST_CHECK status llm_start(struct fault *reterr);
 /* What libllama last complained about in this thread, without its prefix; "" when nothing. */
 const char *llm_complaint(void);
 
-/* Map the file at path, which llm_file_inspect() found to be `file`. `scope` is only borrowed: close the
- * model before it. */
+/* Map the file at path, which llm_file_inspect() found to be `file`. `scope` is only borrowed:
+ * close the model before it. */
 MUST_CHECK status llm_model_open(struct mem_scope *scope, const char *path,
 				 const struct llm_file_info *file, struct llm_model *ret_model,
 				 struct fault *reterr);
@@ -53,9 +55,10 @@ void llm_model_close(struct llm_model *model);
 
 /* The messages as the model's own chat template writes them, up to where the assistant begins, in
  * tokens in scratch. Text of a control token inside a message stays text. */
-MUST_CHECK status llm_model_prompt(const struct llm_model *model, const struct llm_message *messages,
-				   size_t count, struct mem_scope *scratch,
-				   struct token_list *ret_tokens, struct fault *reterr);
+MUST_CHECK status llm_model_prompt(const struct llm_model *model,
+				   const struct llm_message *messages, size_t count,
+				   struct mem_scope *scratch, struct token_list *ret_tokens,
+				   struct fault *reterr);
 
 /* Tokens of plain text, with or without the model's special tokens around it. */
 MUST_CHECK status llm_model_tokens(const struct llm_model *model, struct span text, bool special,

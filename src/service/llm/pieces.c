@@ -7,14 +7,15 @@ status pieces_init(struct pieces *p, struct mem_scope *scope, const struct llm_r
 		   size_t text_bytes_max, struct fault *reterr)
 {
 	if (request->stop_count > LLM_STOPS_MAX)
-		return fault_set(reterr, ST_INVALID, "%zu stop strings were given; at most %d are read",
+		return fault_set(reterr, ST_INVALID,
+				 "%zu stop strings were given; at most %d are read",
 				 request->stop_count, LLM_STOPS_MAX);
 	for (size_t i = 0; i < request->stop_count; i++) {
 		size_t bytes = request->stop[i].bytes;
 		if (bytes < 1 || bytes > PIECES_STOP_BYTES_MAX)
 			return fault_set(reterr, ST_INVALID,
-					 "stop string %zu has %zu bytes; it can have 1 to %d", i + 1,
-					 bytes, PIECES_STOP_BYTES_MAX);
+					 "stop string %zu has %zu bytes; it can have 1 to %d",
+					 i + 1, bytes, PIECES_STOP_BYTES_MAX);
 	}
 	p->stop = request->stop;
 	p->stop_count = request->stop_count;

@@ -8,7 +8,8 @@
  *
  * Malformed bytes become U+FFFD; half a code point at the very end is dropped.
  *
- * Limits   A stop string has 1..PIECES_STOP_BYTES_MAX bytes; text grows up to the ceiling of its buf.
+ * Limits   A stop string has 1..PIECES_STOP_BYTES_MAX bytes; text grows up to the ceiling of its
+ *          buf.
  * Threads  One at a time. Knows no model. */
 #ifndef LLM_PIECES_H
 #define LLM_PIECES_H

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "base/size.h"
@@ -15,7 +16,8 @@ static bool feed(struct pieces *p, struct span text, size_t step)
 {
 	bool stopped = false;
 	for (size_t at = 0; at < text.bytes && !stopped; at += step) {
-		assert_int_equal(pieces_add(p, span_slice(text, at, at + step), &stopped, NULL), ST_OK);
+		assert_int_equal(pieces_add(p, span_slice(text, at, at + step), &stopped, NULL),
+				 ST_OK);
 		assert_true(utf8_is_valid(buf_span(&p->text)));
 	}
 	if (!stopped)
@@ -113,8 +115,10 @@ static void test_pieces__every_failed_allocation_is_a_status(void **state)
 		bool stopped;
 		assert_int_equal(pieces_init(&p, scope, &r, KIB, NULL), ST_OK);
 		mem_fault_arm(MEM_FAULT_ALLOC, n, true);
-		status st = pieces_add(&p, SPAN("text that is longer than the first capacity of a "
-						"buffer, so that it grows\xFF st"), &stopped, NULL);
+		status st = pieces_add(&p,
+				       SPAN("text that is longer than the first capacity of a "
+					    "buffer, so that it grows\xFF st"),
+				       &stopped, NULL);
 		bool fired = mem_fault_fired(MEM_FAULT_ALLOC) > 0;
 		mem_fault_disarm(MEM_FAULT_ALLOC);
 		assert_int_equal(st, fired ? ST_OOM : ST_OK);

@@ -24,7 +24,7 @@ struct remote {
 struct reading {
 	struct remote *remote;
 	const struct llm_request *request;
-	struct buf raw;  /* streaming: an unfinished line; else the whole answer */
+	struct buf raw; /* streaming: an unfinished line; else the whole answer */
 	struct buf text;
 	const char *finish;
 	bool done; /* the last event came */
@@ -56,7 +56,7 @@ static void write_parameters(struct json_writer *w, const struct llm_request *r)
 	json_array_end(w);
 }
 
-/* Only fields that every such endpoint knows: top_k, min_p and repeat_penalty are not among them. */
+/* Only fields that every endpoint knows: top_k, min_p and repeat_penalty are not among them. */
 static status write_body(const struct remote *remote, const struct llm_request *r, struct buf *out,
 			 struct fault *reterr)
 {
@@ -96,7 +96,8 @@ static status text_take(struct reading *r, struct span piece, struct fault *rete
 	r->pieces++;
 	buf_add(&r->text, piece);
 	status st = buf_check(&r->text, "the generated text", reterr);
-	if (st == ST_OK && r->request->emit != NULL && !r->request->emit(r->request->emit_context, piece))
+	if (st == ST_OK && r->request->emit != NULL &&
+	    !r->request->emit(r->request->emit_context, piece))
 		return fault_set(reterr, ST_CANCELLED, "the generation was cancelled");
 	return st;
 }
@@ -113,7 +114,8 @@ static void usage_take(struct reading *r, const struct json *root)
 }
 
 /* One JSON object: an event of a stream (part = "delta") or the whole answer (part = "message"). */
-static status object_take(struct reading *r, struct span text, const char *part, struct fault *reterr)
+static status object_take(struct reading *r, struct span text, const char *part,
+			  struct fault *reterr)
 {
 	CLEANUP(json_freep) struct json *root = NULL;
 	const struct transport *t = r->remote->transport;
@@ -129,7 +131,8 @@ static status object_take(struct reading *r, struct span text, const char *part,
 	const struct json *choices = json_get(root, "choices");
 	if (json_kind(choices) != JSON_ARRAY)
 		return transport_nonsense(t, "no choices", text, reterr);
-	const struct json *choice = json_at(choices, 0); /* absent in the event that tells the usage */
+	const struct json *choice =
+		json_at(choices, 0); /* absent in the event that tells the usage */
 	struct span finish = json_text(json_get(choice, "finish_reason"));
 	if (finish.bytes > 0)
 		r->finish = span_equal(finish, SPAN("length")) ? "length" : "stop";
@@ -188,6 +191,12 @@ static status reading_end(struct reading *r, struct fault *reterr)
 {
 	if (r->request->emit == NULL)
 		return object_take(r, buf_span(&r->raw), "message", reterr);
+	struct span rest = buf_span(&r->raw);
+	if (!r->done && !span_starts_with(rest, SPAN("data:"))) {
+		status st = line_take(r, rest, reterr);
+		if (st != ST_OK)
+			return st;
+	}
 	/* Some end without [DONE]; but nobody ends well without having said why the text ended. */
 	if (!r->done && r->finish == NULL)
 		return fault_set(reterr, ST_REMOTE, "%s broke off after %zu bytes of text",
@@ -201,7 +210,8 @@ static status check_request(const struct llm_request *request, struct fault *ret
 		return fault_set(reterr, ST_INVALID, "%zu messages were given; it can be 1 to %d",
 				 request->message_count, LLM_MESSAGES_MAX);
 	if (request->stop_count > LLM_STOPS_MAX)
-		return fault_set(reterr, ST_INVALID, "%zu stop strings were given; at most %d are read",
+		return fault_set(reterr, ST_INVALID,
+				 "%zu stop strings were given; at most %d are read",
 				 request->stop_count, LLM_STOPS_MAX);
 	return ST_OK;
 }

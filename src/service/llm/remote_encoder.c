@@ -24,7 +24,11 @@ struct remote_encoder {
 };
 
 /* Texts of one call, each a window of a text of the job. */
-struct window { struct span text; size_t of; float weight; };
+struct window {
+	struct span text;
+	size_t of;
+	float weight;
+};
 
 struct call {
 	struct remote_encoder *e;
@@ -76,11 +80,11 @@ static status vector_take(struct call *c, const struct json *item, size_t at, st
 	int64_t index = json_int(json_get(item, "index"), (int64_t)at);
 	if (json_count(vector) != dim)
 		return fault_set(reterr, ST_REMOTE,
-				 "%s answered with vectors of %zu numbers, %u were expected", c->e->model,
-				 json_count(vector), dim);
+				 "%s answered with vectors of %zu numbers, %u were expected",
+				 c->e->model, json_count(vector), dim);
 	if (index < 0 || (size_t)index >= c->count)
-		return fault_set(reterr, ST_REMOTE, "%s answered with vector %lld of %zu", c->e->model,
-				 (long long)index, c->count);
+		return fault_set(reterr, ST_REMOTE, "%s answered with vector %lld of %zu",
+				 c->e->model, (long long)index, c->count);
 	struct window *w = &c->window[index];
 	double square = 0;
 	for (uint32_t d = 0; d < dim; d++) {
@@ -88,7 +92,8 @@ static status vector_take(struct call *c, const struct json *item, size_t at, st
 		square += x * x;
 	}
 	if (!isfinite(square) || square <= 0.0 || w->weight <= 0.0F)
-		return fault_set(reterr, ST_REMOTE, "%s answered with a vector that is none", c->e->model);
+		return fault_set(reterr, ST_REMOTE, "%s answered with a vector that is none",
+				 c->e->model);
 	double scale = (double)w->weight / sqrt(square);
 	float *row = c->vectors + w->of * dim;
 	for (uint32_t d = 0; d < dim; d++)
@@ -105,7 +110,8 @@ static status answer_take(struct call *c, struct fault *reterr)
 		return transport_nonsense(c->e->transport, "not JSON", answer, reterr);
 	const struct json *data = json_get(root, "data");
 	if (json_kind(data) != JSON_ARRAY || json_count(data) != c->count)
-		return transport_nonsense(c->e->transport, "not one vector for each text", answer, reterr);
+		return transport_nonsense(c->e->transport, "not one vector for each text", answer,
+					  reterr);
 	status st = ST_OK;
 	for (size_t i = 0; i < c->count && st == ST_OK; i++)
 		st = vector_take(c, json_at(data, i), i, reterr);
@@ -116,7 +122,8 @@ static status call_send(struct call *c, struct fault *reterr)
 {
 	if (c->count == 0)
 		return ST_OK;
-	size_t answer_max = 64 * KIB + c->count * ((size_t)c->e->base.info.dim * NUMBER_BYTES + KIB);
+	size_t answer_max =
+		64 * KIB + c->count * ((size_t)c->e->base.info.dim * NUMBER_BYTES + KIB);
 	struct buf body;
 	buf_init(&body, c->scratch, 8 * (size_t)CALL_BYTES_MAX);
 	buf_init(&c->answer, c->scratch, answer_max);
@@ -169,8 +176,8 @@ static status text_add(struct call *c, struct span text, size_t of, struct fault
 		if (st != ST_OK)
 			return st;
 		struct span window = span_slice(text, 0, bytes);
-		c->window[c->count++] = (struct window){
-			window, of, (float)transport_tokens_guess(window)};
+		c->window[c->count++] =
+			(struct window){window, of, (float)transport_tokens_guess(window)};
 		c->bytes += bytes;
 		text = span_slice(text, bytes, text.bytes);
 	} while (text.bytes > 0);
@@ -226,9 +233,8 @@ static void remote_encoder_close(struct embedder *e)
 	mem_scope_close(r->scope);
 }
 
-static const struct embedder_ops remote_encoder_ops = {.embed = remote_embed,
-						       .count_tokens = remote_count_tokens,
-						       .close = remote_encoder_close};
+static const struct embedder_ops remote_encoder_ops = {
+	.embed = remote_embed, .count_tokens = remote_count_tokens, .close = remote_encoder_close};
 
 status llm_remote_encoder_open(struct mem_scope *parent, const struct llm_remote_options *options,
 			       uint32_t dim, struct embedder **ret_embedder, struct fault *reterr)
@@ -252,7 +258,8 @@ status llm_remote_encoder_open(struct mem_scope *parent, const struct llm_remote
 	snprintf(info->name, sizeof(info->name), "%s", options->model);
 	snprintf(info->id, sizeof(info->id), "%s@remote", options->model);
 	info->dim = dim;
-	info->tokens_max = options->context_tokens != 0 ? options->context_tokens : TOKENS_MAX_DEFAULT;
+	info->tokens_max =
+		options->context_tokens != 0 ? options->context_tokens : TOKENS_MAX_DEFAULT;
 	if (info->tokens_max < 64)
 		info->tokens_max = 64;
 	vectors_set_prefixes(info);

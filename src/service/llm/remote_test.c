@@ -1,10 +1,12 @@
-/* Remote generation and embedding against a real HTTP server (remote_server.py) that behaves in every
- * way the other side can behave. */
+/* Remote generation and embedding against a real HTTP server (remote_server.py) that behaves in
+ * every way the other side can behave. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -39,8 +41,8 @@ static int setup(void **state)
 		dup2(out[1], 1);
 		close(in[1]);
 		close(out[0]);
-		execlp("python3", "python3", PLIMSOLL_SOURCE_DIR "/src/service/llm/remote_server.py",
-		       (char *)NULL);
+		execlp("python3", "python3",
+		       PLIMSOLL_SOURCE_DIR "/src/service/llm/remote_server.py", (char *)NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -79,8 +81,12 @@ struct talk {
 static struct llm_remote_options options_for(const char *mode, char url[64])
 {
 	snprintf(url, 64, "http://127.0.0.1:%d/%s/v1/", port, mode);
-	return (struct llm_remote_options){.base_url = url, .model = "tiny", .api_key = "secret",
-					   .connect_ms = 1000, .first_byte_ms = 500, .idle_ms = 500,
+	return (struct llm_remote_options){.base_url = url,
+					   .model = "tiny",
+					   .api_key = "secret",
+					   .connect_ms = 1000,
+					   .first_byte_ms = 500,
+					   .idle_ms = 500,
 					   .at_once_max = 2};
 }
 
@@ -102,9 +108,13 @@ static void talk_init(struct talk *t, const char *mode, bool stream, uint32_t re
 	t->scope = mem_scope_open(mem_scope_root(), "talk", 0);
 	assert_int_equal(llm_remote_open(t->scope, &options, &t->generator, NULL), ST_OK);
 	buf_init(&t->seen, t->scope, MIB);
-	t->request = (struct llm_request){
-		.message_count = 1, .tokens_max = 50, .temperature = 0.5F, .top_p = 1,
-		.repeat_penalty = 1, .stop = {SPAN("END")}, .stop_count = 1};
+	t->request = (struct llm_request){.message_count = 1,
+					  .tokens_max = 50,
+					  .temperature = 0.5F,
+					  .top_p = 1,
+					  .repeat_penalty = 1,
+					  .stop = {SPAN("END")},
+					  .stop_count = 1};
 	if (stream) {
 		t->request.emit = talk_emit;
 		t->request.emit_context = t;
@@ -203,8 +213,10 @@ static void test_remote__retries_until_it_goes_well(void **state)
 static void test_remote__nobody_there_and_no_such_host(void **state)
 {
 	(void)state;
-	struct llm_remote_options options = {.base_url = "http://127.0.0.1:1/v1", .model = "m",
-					     .api_key = "", .connect_ms = 1000};
+	struct llm_remote_options options = {.base_url = "http://127.0.0.1:1/v1",
+					     .model = "m",
+					     .api_key = "",
+					     .connect_ms = 1000};
 	struct generator *g;
 	struct talk t;
 	talk_init(&t, "good", false, 0);
@@ -283,7 +295,8 @@ static void test_remote__addresses_and_keys_are_checked(void **state)
 		struct llm_remote_options o = {.base_url = bad[i], .model = "m", .api_key = ""};
 		assert_int_equal(llm_remote_open(mem_scope_root(), &o, &g, NULL), ST_INVALID);
 	}
-	struct llm_remote_options o = {.base_url = "http://x/v1", .model = "m", .api_key = "a\r\nb: c"};
+	struct llm_remote_options o = {
+		.base_url = "http://x/v1", .model = "m", .api_key = "a\r\nb: c"};
 	assert_int_equal(llm_remote_open(mem_scope_root(), &o, &g, NULL), ST_INVALID);
 	assert_null(g);
 }
@@ -363,7 +376,8 @@ static void test_remote__long_texts_become_windows(void **state)
 	struct span texts[] = {{text, sizeof(text)}};
 	struct embed_job job = {.texts = texts, .count = 1, .kind = EMBED_PLAIN};
 	assert_int_equal(embedder_embed(e.embedder, &job, vector, NULL, NULL), ST_OK);
-	/* Windows of at most 182 bytes: their vectors lean less to the first two axes than one of 1000. */
+	/* Windows of at most 182 bytes: their vectors lean less to the first two axes than one of
+	 * 1000. */
 	assert_true(vector[2] > 1.0F / 260 && vector[2] < 1.0F / 150);
 	embedding_fini(&e);
 }
@@ -371,7 +385,9 @@ static void test_remote__long_texts_become_windows(void **state)
 static void test_remote__vectors_that_are_none_are_refused(void **state)
 {
 	(void)state;
-	const struct { const char *mode, *words; } bad[] = {
+	const struct {
+		const char *mode, *words;
+	} bad[] = {
 		{"short", "vectors of 3 numbers, 4 were expected"},
 		{"zero", "a vector that is none"},
 		{"few", "not one vector for each text"},
@@ -384,7 +400,8 @@ static void test_remote__vectors_that_are_none_are_refused(void **state)
 		struct span texts[] = {SPAN("one"), SPAN("two")};
 		embedding_init(&e, bad[i].mode, 0);
 		struct embed_job job = {.texts = texts, .count = 2, .kind = EMBED_PASSAGE};
-		assert_int_equal(embedder_embed(e.embedder, &job, vectors, NULL, &e.fault), ST_REMOTE);
+		assert_int_equal(embedder_embed(e.embedder, &job, vectors, NULL, &e.fault),
+				 ST_REMOTE);
 		assert_non_null(strstr(e.fault.text, bad[i].words));
 		assert_true(vectors[0] > 8 && vectors[7] > 8);
 		embedding_fini(&e);

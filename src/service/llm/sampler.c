@@ -11,9 +11,11 @@ static status check(const struct llm_request *r, struct fault *reterr)
 		return fault_set(reterr, ST_INVALID, "temperature is %g; it can be 0 to 100",
 				 (double)r->temperature);
 	if (!(r->top_p >= 0.0F && r->top_p <= 1.0F))
-		return fault_set(reterr, ST_INVALID, "top_p is %g; it can be 0 to 1", (double)r->top_p);
+		return fault_set(reterr, ST_INVALID, "top_p is %g; it can be 0 to 1",
+				 (double)r->top_p);
 	if (!(r->min_p >= 0.0F && r->min_p <= 1.0F))
-		return fault_set(reterr, ST_INVALID, "min_p is %g; it can be 0 to 1", (double)r->min_p);
+		return fault_set(reterr, ST_INVALID, "min_p is %g; it can be 0 to 1",
+				 (double)r->min_p);
 	if (!(r->repeat_penalty >= 0.0F && r->repeat_penalty <= 10.0F))
 		return fault_set(reterr, ST_INVALID, "repeat_penalty is %g; it can be 0 to 10",
 				 (double)r->repeat_penalty);
@@ -46,10 +48,11 @@ status sampler_open(const struct llama_vocab *vocab, const struct llm_request *r
 	struct llama_sampler *chain =
 		llama_sampler_chain_init(llama_sampler_chain_default_params());
 	if (has_penalty(r))
-		llama_sampler_chain_add(chain, llama_sampler_init_penalties(
-			llama_vocab_n_tokens(vocab), PENALTY_TOKENS,
-			r->repeat_penalty != 0.0F ? r->repeat_penalty : 1.0F, r->frequency_penalty,
-			r->presence_penalty));
+		llama_sampler_chain_add(
+			chain, llama_sampler_init_penalties(
+				       llama_vocab_n_tokens(vocab), PENALTY_TOKENS,
+				       r->repeat_penalty != 0.0F ? r->repeat_penalty : 1.0F,
+				       r->frequency_penalty, r->presence_penalty));
 	if (r->temperature == 0.0F) {
 		llama_sampler_chain_add(chain, llama_sampler_init_greedy());
 		*ret_sampler = chain;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* The first file of CACHE/models, in byte order, whose name begins with prefix (case ignored) and ends
- * in ".gguf". */
+/* The first file of CACHE/models, in byte order, whose name begins with prefix (case ignored) and
+ * ends in ".gguf". */
 static inline bool test_model_find(const char *prefix, char *path, size_t path_bytes)
 {
 	char folder[3000], best[512] = "";
@@ -18,7 +18,8 @@ static inline bool test_model_find(const char *prefix, char *path, size_t path_b
 	if (cache != NULL)
 		snprintf(folder, sizeof(folder), "%s/models", cache);
 	else
-		snprintf(folder, sizeof(folder), "%s/.cache/plimsoll/models", home != NULL ? home : "");
+		snprintf(folder, sizeof(folder), "%s/.cache/plimsoll/models",
+			 home != NULL ? home : "");
 	DIR *dir = opendir(folder);
 	if (dir == NULL)
 		return false;

@@ -53,7 +53,7 @@ struct attempt {
 	uint64_t heard_ms;  /* when the last byte of the body came; 0: none yet */
 	size_t bytes;       /* of a good answer */
 	uint32_t retry_after_ms;
-	status st;          /* from call->part, or our own limits */
+	status st; /* from call->part, or our own limits */
 	struct fault *fault;
 };
 
@@ -86,10 +86,12 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
 	size_t bytes = size * count;
 	const struct span name = SPAN("retry-after:");
 	if (bytes > name.bytes && strncasecmp(data, name.data, name.bytes) == 0) {
-		struct span value = span_trim(span_slice((struct span){data, bytes}, name.bytes, bytes));
+		struct span value =
+			span_trim(span_slice((struct span){data, bytes}, name.bytes, bytes));
 		uint32_t seconds = 0;
-		for (size_t i = 0; i < value.bytes && value.data[i] >= '0' && value.data[i] <= '9' &&
-				   seconds < 1000; i++)
+		for (size_t i = 0; i < value.bytes && value.data[i] >= '0' &&
+				   value.data[i] <= '9' && seconds < 1000;
+		     i++)
 			seconds = seconds * 10 + (uint32_t)(value.data[i] - '0');
 		a->retry_after_ms = (uint32_t)size_min(seconds * 1000, BACKOFF_MAX_MS);
 	}
@@ -141,13 +143,16 @@ static status attempt_drive(struct attempt *a, CURLcode *ret_code)
 			return ST_OK;
 		}
 		if (running == 0)
-			return fault_set(a->fault, ST_REMOTE, "libcurl lost the call to %s", o->base_url);
+			return fault_set(a->fault, ST_REMOTE, "libcurl lost the call to %s",
+					 o->base_url);
 		if (cancel_is_set(a->call->cancel))
 			return fault_set(a->fault, ST_CANCELLED, "the call was cancelled");
 		uint64_t now_ms = clock_ms();
-		if (a->heard_ms == 0 && now_ms - began_ms > (uint64_t)o->connect_ms + o->first_byte_ms)
-			return fault_set(a->fault, ST_TIMEOUT, "%s did not begin to answer within %u ms",
-					 o->base_url, o->first_byte_ms);
+		if (a->heard_ms == 0 &&
+		    now_ms - began_ms > (uint64_t)o->connect_ms + o->first_byte_ms)
+			return fault_set(a->fault, ST_TIMEOUT,
+					 "%s did not begin to answer within %u ms", o->base_url,
+					 o->first_byte_ms);
 		if (a->heard_ms != 0 && now_ms - a->heard_ms > o->idle_ms)
 			return fault_set(a->fault, ST_TIMEOUT,
 					 "%s fell silent for %u ms in the middle of its answer",
@@ -178,24 +183,27 @@ static status refused(struct attempt *a, long code)
 	CLEANUP(json_freep) struct json *json = NULL;
 	struct span said = refusal_message(a, &json);
 	if (code == 401 || code == 403)
-		return fault_set(a->fault, ST_REMOTE, "%s refuses the API key (%ld): %.*s", url, code,
-				 SPAN_ARG(said));
+		return fault_set(a->fault, ST_REMOTE, "%s refuses the API key (%ld): %.*s", url,
+				 code, SPAN_ARG(said));
 	if (code == 404)
-		return fault_set(a->fault, ST_REMOTE, "%s has no %s or no such model (404): %.*s", url,
-				 a->call->path, SPAN_ARG(said));
+		return fault_set(a->fault, ST_REMOTE, "%s has no %s or no such model (404): %.*s",
+				 url, a->call->path, SPAN_ARG(said));
 	if (code == 429)
 		return fault_set(a->fault, ST_BUSY, "%s has too many requests (429): %.*s", url,
 				 SPAN_ARG(said));
 	if (code >= 300 && code < 400)
-		return fault_set(a->fault, ST_REMOTE, "%s sends us elsewhere (%ld): set the address it "
-				 "means", url, code);
+		return fault_set(a->fault, ST_REMOTE,
+				 "%s sends us elsewhere (%ld): set the address it "
+				 "means",
+				 url, code);
 	return fault_set(a->fault, ST_REMOTE, "%s answered %ld: %.*s", url, code, SPAN_ARG(said));
 }
 
 static status failed(struct attempt *a, CURLcode code)
 {
 	const char *url = a->transport->options.base_url;
-	const char *why = a->channel->error[0] != '\0' ? a->channel->error : curl_easy_strerror(code);
+	const char *why =
+		a->channel->error[0] != '\0' ? a->channel->error : curl_easy_strerror(code);
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
 		return fault_set(a->fault, ST_REMOTE, "the host of %s is not known: %s", url, why);
 	if (code == CURLE_COULDNT_CONNECT)
@@ -207,8 +215,9 @@ static status failed(struct attempt *a, CURLcode code)
 	    code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE)
 		return fault_set(a->fault, ST_REMOTE, "no secure connection to %s: %s", url, why);
 	if (a->bytes > 0)
-		return fault_set(a->fault, ST_REMOTE, "%s hung up after %zu bytes of its answer: %s", url,
-				 a->bytes, why);
+		return fault_set(a->fault, ST_REMOTE,
+				 "%s hung up after %zu bytes of its answer: %s", url, a->bytes,
+				 why);
 	return fault_set(a->fault, ST_REMOTE, "%s hung up without an answer: %s", url, why);
 }
 
@@ -229,10 +238,10 @@ static status attempt_run(struct attempt *a, bool *ret_again)
 	if (a->st != ST_OK)
 		return a->st;
 	if (curl != CURLE_OK) {
-		*ret_again = a->bytes == 0 && (curl == CURLE_COULDNT_CONNECT ||
-					       curl == CURLE_COULDNT_RESOLVE_HOST ||
-					       curl == CURLE_GOT_NOTHING || curl == CURLE_SEND_ERROR ||
-					       curl == CURLE_RECV_ERROR);
+		*ret_again = a->bytes == 0 &&
+			     (curl == CURLE_COULDNT_CONNECT || curl == CURLE_COULDNT_RESOLVE_HOST ||
+			      curl == CURLE_GOT_NOTHING || curl == CURLE_SEND_ERROR ||
+			      curl == CURLE_RECV_ERROR);
 		return failed(a, curl);
 	}
 	if (code == 200)
@@ -314,8 +323,8 @@ status transport_post(struct transport *transport, const struct transport_call *
 	if (st != ST_OK)
 		return st;
 	for (uint32_t n = 0;; n++) {
-		struct attempt a = {.transport = transport, .channel = channel, .call = call,
-				    .fault = reterr};
+		struct attempt a = {
+			.transport = transport, .channel = channel, .call = call, .fault = reterr};
 		bool again = false;
 		buf_init(&a.refusal, transport->scope, REFUSAL_BYTES_MAX);
 		st = attempt_run(&a, &again);
@@ -342,8 +351,8 @@ status transport_nonsense(const struct transport *transport, const char *what, s
 			 transport->options.base_url, what, shown);
 }
 
-/* A byte-level vocabulary makes at most one token of a byte; of letters it rarely makes more than one
- * of two, of a character of three bytes more than two. */
+/* A byte-level vocabulary makes at most one token of a byte; of letters it rarely makes more than
+ * one of two, of a character of three bytes more than two. */
 size_t transport_tokens_guess(struct span text)
 {
 	size_t halves = 0;
@@ -372,13 +381,17 @@ static status check_url(const char *url, struct fault *reterr)
 	CURLU *parts = curl_url();
 	if (parts == NULL)
 		return fault_set(reterr, ST_OOM, "no memory for an address");
-	if (strlen(url) > URL_BYTES - 64 || curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
+	if (strlen(url) > URL_BYTES - 64 ||
+	    curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
 	    curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
 	    (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
-		st = fault_set(reterr, ST_INVALID, "'%s' is not an address: it must begin with http:// "
-			       "or https://, for example http://127.0.0.1:8000/v1", url);
+		st = fault_set(reterr, ST_INVALID,
+			       "'%s' is not an address: it must begin with http:// "
+			       "or https://, for example http://127.0.0.1:8000/v1",
+			       url);
 	else if (curl_url_get(parts, CURLUPART_PASSWORD, &password, 0) == CURLUE_OK)
-		st = fault_set(reterr, ST_INVALID, "an address must not hold a password; set the API key");
+		st = fault_set(reterr, ST_INVALID,
+			       "an address must not hold a password; set the API key");
 	curl_free(scheme);
 	curl_free(password);
 	curl_url_cleanup(parts);

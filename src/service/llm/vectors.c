@@ -19,7 +19,8 @@ void vectors_set_prefixes(struct embedder_info *info)
 		if (strcasestr(info->name, families[i].name) == NULL)
 			continue;
 		snprintf(info->query_prefix, sizeof(info->query_prefix), "%s", families[i].query);
-		snprintf(info->passage_prefix, sizeof(info->passage_prefix), "%s", families[i].passage);
+		snprintf(info->passage_prefix, sizeof(info->passage_prefix), "%s",
+			 families[i].passage);
 		return;
 	}
 }
