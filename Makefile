@@ -5,7 +5,8 @@ DATA  ?= plimsoll-data
 .PHONY: all models run test bench clean tidy deps
 
 all: deps
-	@cmake --preset release >build/configure.log 2>&1 || { tail -n 30 build/configure.log; exit 1; }
+	@cmake --preset release >build/configure.log 2>&1 || \
+		{ tail -n 30 build/configure.log; exit 1; }
 	@cmake --build $(BUILD)
 	@ln -sfn release/src/cmd/plimsoll build/plimsoll
 

@@ -3,7 +3,7 @@
 #   plimsoll_library(name SOURCES a.c b.c DEPENDS plimsoll_rt ... LIBS PkgConfig::JANSSON ...)
 #   plimsoll_test(name SOURCES a_test.c LIBS plimsoll_x ... [TIMEOUT seconds])
 #
-# One library target a folder; DEPENDS are the folders it may include (tools/layers.txt says the same).
+# One library target a folder; DEPENDS are the folders it may include (as tools/layers.txt says).
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_EXTENSIONS ON)
 set(CMAKE_CXX_STANDARD 17)
@@ -22,21 +22,25 @@ option(PLIMSOLL_COVERAGE "Count the lines that tests reach" OFF)
 option(PLIMSOLL_FUZZ "Build the libFuzzer harnesses (clang)" OFF)
 
 add_library(plimsoll_flags INTERFACE)
-target_compile_definitions(plimsoll_flags INTERFACE _GNU_SOURCE PLIMSOLL_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(plimsoll_flags INTERFACE _GNU_SOURCE
+    PLIMSOLL_VERSION="${PROJECT_VERSION}")
 target_compile_options(plimsoll_flags INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Werror -Wpedantic -Wshadow -Wconversion -Wsign-conversion
     -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wformat=2
     -Wswitch-enum -Wdouble-promotion -fno-common -fno-omit-frame-pointer>)
 if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
     target_compile_options(plimsoll_flags INTERFACE
-        $<$<COMPILE_LANGUAGE:C>:-Wno-gnu-statement-expression -Wno-gnu-zero-variadic-macro-arguments>)
+        $<$<COMPILE_LANGUAGE:C>:-Wno-gnu-statement-expression
+        -Wno-gnu-zero-variadic-macro-arguments>)
 elseif(NOT PLIMSOLL_SANITIZE)
     target_compile_options(plimsoll_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Wnull-dereference>)
 endif()
-target_include_directories(plimsoll_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/service)
+target_include_directories(plimsoll_flags INTERFACE
+    ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/service)
 target_link_options(plimsoll_flags INTERFACE -Wl,-z,relro,-z,now)
 if(PLIMSOLL_SANITIZE)
-    target_compile_options(plimsoll_flags INTERFACE -fsanitize=${PLIMSOLL_SANITIZE} -fno-sanitize-recover=all)
+    target_compile_options(plimsoll_flags INTERFACE
+        -fsanitize=${PLIMSOLL_SANITIZE} -fno-sanitize-recover=all)
     target_link_options(plimsoll_flags INTERFACE -fsanitize=${PLIMSOLL_SANITIZE})
     target_compile_definitions(plimsoll_flags INTERFACE PLIMSOLL_SANITIZED=1)
 endif()

@@ -32,7 +32,7 @@ size_t utf8_count(struct span s);
 size_t utf8_offset(struct span s, size_t index);
 
 /* Scripts that are written without spaces and are searched by pairs of characters. */
-bool utf8_is_han(uint32_t point);            /* CJK ideographs, all extensions, 々 〇 */
+bool utf8_is_han(uint32_t point);             /* CJK ideographs, all extensions, 々 〇 */
 bool utf8_is_unspaced_script(uint32_t point); /* Han, Hiragana, Katakana, Hangul, Bopomofo */
 
 #endif

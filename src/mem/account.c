@@ -282,7 +282,8 @@ void mem_account_off_pressure(struct mem_account *account, mem_shed_fn *fn, void
 		pthread_mutex_lock(&shed_lock);
 	pthread_mutex_lock(&table_lock);
 	for (size_t i = 0; i < MEM_SHED_HOOKS_MAX; i++) {
-		if (hooks[i].account != account || hooks[i].shed != fn || hooks[i].context != context)
+		if (hooks[i].account != account || hooks[i].shed != fn ||
+		    hooks[i].context != context)
 			continue;
 		hooks[i] = (struct shed_hook){0};
 		atomic_fetch_sub(&account->hooks, 1);

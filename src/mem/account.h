@@ -36,10 +36,12 @@ struct mem_account_stat {
 struct mem_account *mem_account_root(void);
 
 /* The child of parent with this name; made when there is none, else shared. NULL when the table is
- * full, the tree too deep, or the name empty, too long or dotted. End it with mem_account_close(). */
+ * full, the tree too deep, or the name empty, too long or dotted. End it with mem_account_close().
+ */
 struct mem_account *mem_account_open(struct mem_account *parent, const char *name);
 
-/* Give up one use. The entry is reused once nobody uses it and nothing is charged to it or below. */
+/* Give up one use. The entry is reused once nobody uses it and nothing is charged to it or below.
+ */
 void mem_account_close(struct mem_account *account);
 
 void mem_account_set_lines(struct mem_account *account, size_t soft, size_t hard);

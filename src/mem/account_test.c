@@ -77,12 +77,14 @@ static void test_account__hard_line_refuses_and_changes_nothing(void **state)
 	mem_account_set_lines(a, 0, 100);
 	assert_true(mem_account_charge(other, 40));
 	assert_true(mem_account_charge(b, 60)); /* exactly at the line */
-	struct mem_account_stat before = mem_account_stat(b), root = mem_account_stat(mem_account_root());
+	struct mem_account_stat before = mem_account_stat(b),
+				root = mem_account_stat(mem_account_root());
 	assert_false(mem_account_charge(b, 1));
 	assert_false(mem_account_charge(b, SIZE_MAX));
 	assert_false(mem_account_recharge(b, 60, 61));
 	struct mem_account_stat after = mem_account_stat(b);
-	assert_memory_equal(&before, &after, sizeof before); /* the line is above: not even a refusal */
+	assert_memory_equal(&before, &after,
+			    sizeof before); /* the line is above: not even a refusal */
 	assert_int_equal(mem_account_stat(a).refusals, 3);
 	assert_int_equal(mem_account_stat(a).peak, 100);
 	assert_int_equal(mem_account_stat(mem_account_root()).live, root.live);
@@ -262,7 +264,8 @@ static void test_account__list_has_parents_first(void **state)
 	mem_account_close(b);
 	mem_account_close(a);
 	count = mem_account_list(list, MEM_ACCOUNTS_MAX);
-	assert_true(row_of(list, count, "list.x.y") == SIZE_MAX); /* nobody's and empty: not listed */
+	assert_true(row_of(list, count, "list.x.y") ==
+		    SIZE_MAX); /* nobody's and empty: not listed */
 }
 
 /* Names that come and go for ever need no more slots than are in use at once. */
@@ -274,7 +277,8 @@ static void test_account__slots_are_used_again(void **state)
 		(void)snprintf(name, sizeof name, "kb%d", round);
 		struct mem_account *kb = open_account(mem_account_root(), name);
 		struct mem_account *index = open_account(kb, "index");
-		assert_int_equal(mem_account_stat(index).peak, 0); /* nothing of the former tenant */
+		assert_int_equal(mem_account_stat(index).peak,
+				 0); /* nothing of the former tenant */
 		mem_account_set_lines(index, 5, 10);
 		assert_true(mem_account_charge(index, 10));
 		mem_account_credit(index, 10);
@@ -301,7 +305,8 @@ static void test_account__a_slot_in_use_is_never_given_away(void **state)
 	}
 	assert_in_range(count, MEM_ACCOUNTS_MAX - 8, MEM_ACCOUNTS_MAX - 2);
 	assert_string_equal(mem_account_stat(holder).name, "holder");
-	assert_ptr_equal(mem_account_open(mem_account_root(), "full7"), all[7]); /* sharing still works */
+	assert_ptr_equal(mem_account_open(mem_account_root(), "full7"),
+			 all[7]); /* sharing still works */
 	mem_account_close(all[7]);
 	mem_account_credit(holder, 3);
 	assert_ptr_equal(mem_account_open(mem_account_root(), "tenant"), holder);

@@ -5,7 +5,8 @@
  * The environment variable PLIMSOLL_FAULT arms the first fault of a program that is started from
  * outside: "alloc:17" (the 17th, once), "io:5:forever".
  *
- * Threads  Counters are atomic and count the whole process. Unarmed, a check is one relaxed load. */
+ * Threads  Counters are atomic and count the whole process. Unarmed, a check is one relaxed load.
+ */
 #ifndef MEM_FAULTS_H
 #define MEM_FAULTS_H
 

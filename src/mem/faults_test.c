@@ -46,7 +46,8 @@ static void test_faults__forever_goes_on_until_disarmed(void **state)
 static void test_faults__the_environment_arms(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {"alloc", "alloc:", "alloc:0", "disk:1", "io:1:often", "io:x"};
+	static const char *const bad[] = {"alloc",  "alloc:",     "alloc:0",
+					  "disk:1", "io:1:often", "io:x"};
 	(void)unsetenv("PLIMSOLL_FAULT");
 	assert_true(mem_fault_from_environment());
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -75,7 +76,8 @@ static void count_call(void *context)
 /* Work with every kind of allocation there is; ends early at the first refusal. */
 static status work(struct mem_scope *parent, int *closed)
 {
-	CLEANUP(mem_scope_closep) struct mem_scope *scope = mem_scope_open(parent, "work", 64 * 1024);
+	CLEANUP(mem_scope_closep)
+	struct mem_scope *scope = mem_scope_open(parent, "work", 64 * 1024);
 	if (scope == NULL)
 		return mem_refusal();
 	int *numbers = mem_new_array(scope, int, 10);
@@ -84,7 +86,8 @@ static status work(struct mem_scope *parent, int *closed)
 	int *more = mem_resize_array(scope, int, numbers, 1000);
 	if (more == NULL)
 		return mem_refusal();
-	if (mem_copy_text(scope, SPAN("hello")) == NULL || mem_new_aligned(scope, char, 9, 256) == NULL)
+	if (mem_copy_text(scope, SPAN("hello")) == NULL ||
+	    mem_new_aligned(scope, char, 9, 256) == NULL)
 		return mem_refusal();
 	status st = mem_on_close(scope, count_call, closed);
 	if (st != ST_OK)

@@ -10,13 +10,15 @@
 #include "base/size.h"
 #include "mem/faults.h"
 
-/* A block is [padding][header][payload][rest of the padding]; the header sits right before the payload:
+/* A block is [padding][header][payload][rest of the padding]; the header sits right before the
+ * payload:
  *
  *     base            base + front                base + front + sizeof(header)
  *      | padding ......| struct block_header .......| payload, aligned as asked
  *
  * so freeing needs nothing but the payload's address, and over-alignment costs only padding. All
- * comes from calloc(): the pages of a large array are not touched before their user touches them. */
+ * comes from calloc(): the pages of a large array are not touched before their user touches them.
+ */
 struct block_header {
 	struct mem_scope *scope;
 	struct mem_site *site;
@@ -39,14 +41,14 @@ struct close_hook {
 
 struct mem_scope {
 	struct mem_scope *parent;
-	struct mem_account *account;     /* NULL in the root scope: see account_of() */
+	struct mem_account *account; /* NULL in the root scope: see account_of() */
 	size_t bytes_max;
-	atomic_size_t live;              /* charged bytes, children included */
-	pthread_mutex_t lock;            /* blocks, children, hooks */
-	struct block_header blocks;      /* ring; only prev and next are used */
-	struct mem_scope *children;      /* list through next_sibling */
+	atomic_size_t live;         /* charged bytes, children included */
+	pthread_mutex_t lock;       /* blocks, children, hooks */
+	struct block_header blocks; /* ring; only prev and next are used */
+	struct mem_scope *children; /* list through next_sibling */
 	struct mem_scope *next_sibling, *prev_sibling;
-	struct close_hook *hooks;        /* latest first */
+	struct close_hook *hooks; /* latest first */
 };
 
 static _Thread_local status last_refusal = ST_OOM;
@@ -155,14 +157,16 @@ static char *reserve_and_allocate(struct mem_scope *scope, size_t whole)
 	return base;
 }
 
-void *mem_alloc(struct mem_scope *scope, size_t count, size_t size, size_t align, struct mem_site *site)
+void *mem_alloc(struct mem_scope *scope, size_t count, size_t size, size_t align,
+		struct mem_site *site)
 {
 	ASSERT(scope != NULL);
 	ASSERT(align <= ALIGN_MAX && (align & (align - 1)) == 0);
 	size_t padding = align > ALIGN_PLAIN ? align - ALIGN_PLAIN : 0;
 	size_t payload, whole;
 	if (!size_mul(count, size, &payload) ||
-	    !size_add(payload, padding + sizeof(struct block_header), &whole) || whole > PTRDIFF_MAX)
+	    !size_add(payload, padding + sizeof(struct block_header), &whole) ||
+	    whole > PTRDIFF_MAX)
 		return refuse(ST_BUDGET);
 	char *base = reserve_and_allocate(scope, whole);
 	if (base == NULL)
@@ -195,7 +199,8 @@ static void block_release(struct block_header *b)
 	mem_site_credit(b->site, whole);
 	mem_account_credit(account_of(b->scope), whole);
 	scopes_release(b->scope, whole);
-	*(volatile uint32_t *)&b->check = BLOCK_FREED; /* volatile: or the compiler drops the store */
+	*(volatile uint32_t *)&b->check =
+		BLOCK_FREED; /* volatile: or the compiler drops the store */
 	free((char *)b - b->front);
 }
 
@@ -213,7 +218,8 @@ void mem_freep(void *block_pointer)
 	mem_free(*(void **)block_pointer);
 }
 
-void *mem_realloc(struct mem_scope *scope, void *old, size_t count, size_t size, struct mem_site *site)
+void *mem_realloc(struct mem_scope *scope, void *old, size_t count, size_t size,
+		  struct mem_site *site)
 {
 	if (old == NULL)
 		return mem_alloc(scope, count, size, 0, site);
@@ -256,7 +262,8 @@ status mem_on_close(struct mem_scope *scope, void (*run)(void *context), void *c
 
 struct mem_scope *mem_scope_open(struct mem_scope *parent, const char *name, size_t bytes_max)
 {
-	/* The record itself is a block of the parent, so it is charged, and freed if the parent ends. */
+	/* The record itself is a block of the parent, so it is charged, and freed if the parent
+	 * ends. */
 	struct mem_scope *scope = mem_new(parent, struct mem_scope);
 	if (scope == NULL)
 		return NULL;
@@ -311,7 +318,8 @@ static void scope_end(struct mem_scope *scope)
 }
 
 /* Leaves first, by going down to a leaf again and again: no recursion. Hooks run unlocked, and one
- * at a time: they may free blocks, allocate, register hooks and open scopes here; all that ends too. */
+ * at a time: they may free blocks, allocate, register hooks and open scopes here; all that ends
+ * too. */
 void mem_scope_reset(struct mem_scope *scope)
 {
 	for (;;) {

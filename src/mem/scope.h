@@ -12,8 +12,8 @@
  *
  * Ownership  A scope belongs to whoever opened it. A block may be freed early with mem_free().
  * Threads    One scope may be used by several threads; close and reset need all of them to be done.
- * Errors     NULL means refused; mem_refusal() tells why (ST_BUDGET: a line or a budget; ST_OOM: the
- *            system). Nothing inside the library dies of a refusal. */
+ * Errors     NULL means refused; mem_refusal() tells why (ST_BUDGET: a line or a budget; ST_OOM:
+ *            the system). Nothing inside the library dies of a refusal. */
 #ifndef MEM_SCOPE_H
 #define MEM_SCOPE_H
 
@@ -34,7 +34,8 @@ struct mem_scope *mem_scope_root(void);
  * NULL when refused. */
 struct mem_scope *mem_scope_open(struct mem_scope *parent, const char *name, size_t bytes_max);
 
-/* Close every child, run the hooks, latest first, and free every block; the scope stays open, empty. */
+/* Close every child, run the hooks, latest first, and free every block; the scope stays open,
+ * empty. */
 void mem_scope_reset(struct mem_scope *scope);
 
 /* Reset, then end the scope itself. NULL is allowed. */
@@ -45,11 +46,12 @@ struct mem_account *mem_scope_account(struct mem_scope *scope);
 size_t mem_scope_live(const struct mem_scope *scope); /* bytes, children included */
 size_t mem_scope_max(const struct mem_scope *scope);
 
-/* Run hook(context) once, when the scope is reset or closed: after its children are closed, before its
- * blocks are freed. So a hook must not close a scope that is a child of this one. */
+/* Run hook(context) once, when the scope is reset or closed: after its children are closed, before
+ * its blocks are freed. So a hook must not close a scope that is a child of this one. */
 MUST_CHECK status mem_on_close(struct mem_scope *scope, void (*hook)(void *context), void *context);
 
-/* Why the last refusal in this thread happened, for `return fault_set(reterr, mem_refusal(), ...)`. */
+/* Why the last refusal in this thread happened, for `return fault_set(reterr, mem_refusal(), ...)`.
+ */
 status mem_refusal(void);
 
 #define mem_new(scope, T) ((T *)mem_alloc((scope), 1, sizeof(T), 0, MEM_SITE(#T)))
@@ -68,10 +70,10 @@ void mem_free(void *block);
 void mem_freep(void *block_pointer); /* for CLEANUP() */
 
 /* Behind the macros. */
-void *mem_alloc(struct mem_scope *scope, size_t count, size_t size, size_t align, struct mem_site *site)
-	MUST_CHECK;
-void *mem_realloc(struct mem_scope *scope, void *old, size_t count, size_t size, struct mem_site *site)
-	MUST_CHECK;
+void *mem_alloc(struct mem_scope *scope, size_t count, size_t size, size_t align,
+		struct mem_site *site) MUST_CHECK;
+void *mem_realloc(struct mem_scope *scope, void *old, size_t count, size_t size,
+		  struct mem_site *site) MUST_CHECK;
 char *mem_copy_span(struct mem_scope *scope, struct span text, struct mem_site *site) MUST_CHECK;
 
 #endif

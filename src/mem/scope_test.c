@@ -78,7 +78,8 @@ static void test_scope__alignment_is_what_was_asked(void **state)
 			assert_int_equal((uintptr_t)block % align, 0);
 			assert_true(is_zero(block, n * 100));
 			memset(block, 0x55, n * 100);
-			assert_in_range(mem_scope_live(scope) - before, n * 100, n * 100 + 64 + align);
+			assert_in_range(mem_scope_live(scope) - before, n * 100,
+					n * 100 + 64 + align);
 			if (n == 2) {
 				mem_free(block);
 				assert_int_equal(mem_scope_live(scope), before);
@@ -343,7 +344,8 @@ static void test_scope__siblings_close_in_any_order(void **state)
 
 static void test_scope__the_same_name_shares_an_account(void **state)
 {
-	struct mem_scope *a = mem_scope_open(*state, "request", 0), *b = mem_scope_open(*state, "request", 0);
+	struct mem_scope *a = mem_scope_open(*state, "request", 0),
+			 *b = mem_scope_open(*state, "request", 0);
 	assert_ptr_equal(mem_scope_account(a), mem_scope_account(b));
 	assert_non_null(mem_new_array(a, char, 100));
 	assert_int_equal(mem_scope_live(b), 0); /* the account is shared, the scope is not */

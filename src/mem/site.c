@@ -79,7 +79,8 @@ static void stat_add(struct mem_site_stat *sum, const struct mem_site_stat *part
 
 size_t mem_type_list(struct mem_site_stat *ret_list, size_t max)
 {
-	/* Each type is summed at its first site in the list; the list is some hundred records long. */
+	/* Each type is summed at its first site in the list; the list is some hundred records long.
+	 */
 	struct mem_site *const head = atomic_load(&sites); /* others may be enlisted meanwhile */
 	size_t count = 0;
 	for (struct mem_site *s = head; s != NULL; s = s->next) {

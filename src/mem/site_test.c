@@ -10,13 +10,18 @@
 #include "mem/scope.h"
 #include "mem/site.h"
 
-struct blob { char bytes[100]; };
-struct other { int x; };
+struct blob {
+	char bytes[100];
+};
+struct other {
+	int x;
+};
 
 enum { ROWS = 64 };
 
 /* Finds the row, or one of zeros. */
-static struct mem_site_stat row(size_t (*list)(struct mem_site_stat *, size_t), const char *type, int line)
+static struct mem_site_stat row(size_t (*list)(struct mem_site_stat *, size_t), const char *type,
+				int line)
 {
 	struct mem_site_stat rows[ROWS];
 	size_t count = list(rows, ROWS);

@@ -162,7 +162,9 @@ static void test_threads__scopes_come_and_go_while_the_books_are_read(void **sta
 }
 
 /* A cache whose hook is registered and taken out again while others allocate over the soft line. */
-struct mortal { atomic_bool alive; };
+struct mortal {
+	atomic_bool alive;
+};
 
 static atomic_uint shed_calls, shed_after_death;
 
@@ -185,7 +187,8 @@ static void *come_and_go(void *context)
 	for (unsigned i = 0; i < ROUNDS / 10; i++) {
 		struct mortal m = {.alive = true};
 		if (mem_account_on_pressure(account, mortal_shed, &m)) {
-			char *block = mem_new_array(w->scope, char, 100); /* calls the hook at least once */
+			char *block = mem_new_array(w->scope, char,
+						    100); /* calls the hook at least once */
 			mem_free(block);
 			mem_account_off_pressure(account, mortal_shed, &m);
 			atomic_store(&m.alive, false);

@@ -148,6 +148,7 @@ status buf_check(const struct buf *b, const char *what, struct fault *reterr)
 	if (b->refused == ST_OK)
 		return ST_OK;
 	if (b->refused == ST_LIMIT)
-		return fault_set(reterr, ST_LIMIT, "%s is larger than %zu bytes", what, b->bytes_max);
+		return fault_set(reterr, ST_LIMIT, "%s is larger than %zu bytes", what,
+				 b->bytes_max);
 	return fault_set(reterr, b->refused, "no memory for %s: %s", what, status_text(b->refused));
 }

@@ -37,7 +37,8 @@ bool buf_add(struct buf *b, struct span s);
 bool buf_add_byte(struct buf *b, char c);
 bool buf_add_text(struct buf *b, const char *text);
 bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool buf_vprintf(struct buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+bool buf_vprintf(struct buf *b, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
 /* Room for at least `bytes` more; *ret_room points to it. Follow with buf_commit(). */
 bool buf_reserve(struct buf *b, size_t bytes, char **ret_room);
 void buf_commit(struct buf *b, size_t bytes);

@@ -1,11 +1,15 @@
-/* rt/clock.h -- time. Durations and deadlines use the monotonic clock, stored times the wall clock. */
+/* rt/clock.h -- time. Durations and deadlines use the monotonic clock, stored times the wall clock.
+ */
 #ifndef RT_CLOCK_H
 #define RT_CLOCK_H
 
 #include <stdint.h>
 
 uint64_t clock_ns(void); /* monotonic */
-static inline uint64_t clock_ms(void) { return clock_ns() / 1000000u; }
+static inline uint64_t clock_ms(void)
+{
+	return clock_ns() / 1000000u;
+}
 int64_t clock_unix_s(void); /* seconds since 1970, UTC */
 
 enum { CLOCK_TEXT_BYTES = 24 };

@@ -14,7 +14,12 @@
 #include "rt/config_table.h"
 #include "rt/file.h"
 
-enum { SCOPE_BYTES = 512 * 1024, FILE_BYTES_MAX = 64 * 1024, KEY_BYTES = 64, VALUE_BYTES_MAX = 4096 };
+enum {
+	SCOPE_BYTES = 512 * 1024,
+	FILE_BYTES_MAX = 64 * 1024,
+	KEY_BYTES = 64,
+	VALUE_BYTES_MAX = 4096
+};
 
 struct value {
 	char *text;
@@ -52,9 +57,14 @@ static bool is_section(const char *name)
 
 static int64_t unit_of(enum config_kind kind, const char *suffix)
 {
-	static const struct { enum config_kind kind; char letter; int64_t unit; } units[] = {
-		{CONFIG_BYTES, 'K', 1 << 10}, {CONFIG_BYTES, 'M', 1 << 20}, {CONFIG_BYTES, 'G', 1 << 30},
-		{CONFIG_SECONDS, 's', 1},     {CONFIG_SECONDS, 'm', 60},    {CONFIG_SECONDS, 'h', 3600},
+	static const struct {
+		enum config_kind kind;
+		char letter;
+		int64_t unit;
+	} units[] = {
+		{CONFIG_BYTES, 'K', 1 << 10}, {CONFIG_BYTES, 'M', 1 << 20},
+		{CONFIG_BYTES, 'G', 1 << 30}, {CONFIG_SECONDS, 's', 1},
+		{CONFIG_SECONDS, 'm', 60},    {CONFIG_SECONDS, 'h', 3600},
 		{CONFIG_SECONDS, 'd', 86400},
 	};
 	if (suffix[0] == '\0')
@@ -98,7 +108,8 @@ static bool is_choice(const char *choices, const char *text)
 	size_t bytes = strlen(text);
 	for (const char *at = choices; at != NULL; at = strchr(at, '|')) {
 		at += *at == '|';
-		if (bytes > 0 && strncmp(at, text, bytes) == 0 && (at[bytes] == '|' || at[bytes] == '\0'))
+		if (bytes > 0 && strncmp(at, text, bytes) == 0 &&
+		    (at[bytes] == '|' || at[bytes] == '\0'))
 			return true;
 	}
 	return false;
@@ -146,16 +157,20 @@ static void describe(const struct config_key *key, char *out, size_t bytes)
 		(void)snprintf(out, bytes, "one of %s", key->choices);
 		break;
 	case CONFIG_INT:
-		(void)snprintf(out, bytes, "a whole number from %" PRId64 " to %" PRId64, key->least,
-			       key->most);
+		(void)snprintf(out, bytes, "a whole number from %" PRId64 " to %" PRId64,
+			       key->least, key->most);
 		break;
 	case CONFIG_BYTES:
-		(void)snprintf(out, bytes, "a size such as 64K, 10M or 2G, from %" PRId64 " to %" PRId64
-			       " bytes", key->least, key->most);
+		(void)snprintf(out, bytes,
+			       "a size such as 64K, 10M or 2G, from %" PRId64 " to %" PRId64
+			       " bytes",
+			       key->least, key->most);
 		break;
 	case CONFIG_SECONDS:
-		(void)snprintf(out, bytes, "a duration such as 90s, 15m, 12h or 30d, from %" PRId64
-			       " to %" PRId64 " seconds", key->least, key->most);
+		(void)snprintf(out, bytes,
+			       "a duration such as 90s, 15m, 12h or 30d, from %" PRId64
+			       " to %" PRId64 " seconds",
+			       key->least, key->most);
 		break;
 	case CONFIG_REAL:
 		(void)snprintf(out, bytes, "a number");
@@ -177,8 +192,8 @@ static status value_set(struct config *c, const struct config_key *key, const ch
 	if (!value_parse(key, text, &fresh)) {
 		char expected[120];
 		describe(key, expected, sizeof expected);
-		return fault_set(reterr, ST_INVALID, "%s%s: '%.40s' is not %s", where, key->name, text,
-				 expected);
+		return fault_set(reterr, ST_INVALID, "%s%s: '%.40s' is not %s", where, key->name,
+				 text, expected);
 	}
 	fresh.text = mem_copy_text(c->scope, span_of(text));
 	if (fresh.text == NULL)
@@ -194,9 +209,9 @@ static status value_set(struct config *c, const struct config_key *key, const ch
 struct reading {
 	struct config *config;
 	const char *path;
-	size_t line;          /* of the event at hand */
-	size_t key_line;      /* of the key whose value is due */
-	size_t depth;         /* open mappings */
+	size_t line;            /* of the event at hand */
+	size_t key_line;        /* of the key whose value is due */
+	size_t depth;           /* open mappings */
 	char prefix[KEY_BYTES]; /* "history." inside the section history */
 	char key[KEY_BYTES];    /* the whole key, while its value is due */
 };
@@ -261,7 +276,8 @@ static status read_event(struct reading *r, const yaml_event_t *e, struct fault 
 		if (r->depth == 0 && e->data.scalar.length == 0)
 			return ST_OK; /* a file of comments only */
 		if (r->depth == 0 || strlen(text) != e->data.scalar.length)
-			return complain(r, "expected 'section:' and 'key: value' lines", "", reterr);
+			return complain(r, "expected 'section:' and 'key: value' lines", "",
+					reterr);
 		return r->key[0] == '\0' ? read_key(r, text, reterr) : read_value(r, text, reterr);
 	}
 	case YAML_MAPPING_START_EVENT:
@@ -296,8 +312,8 @@ static status read_events(struct reading *r, yaml_parser_t *parser, struct fault
 			if (parser->error == YAML_MEMORY_ERROR)
 				return fault_set(reterr, ST_OOM, "no memory to read %s", r->path);
 			r->line = parser->problem_mark.line + 1;
-			return complain(r, parser->problem != NULL ? parser->problem : "not YAML", "",
-					reterr);
+			return complain(r, parser->problem != NULL ? parser->problem : "not YAML",
+					"", reterr);
 		}
 		end = event.type == YAML_STREAM_END_EVENT;
 		st = read_event(r, &event, reterr);
@@ -424,7 +440,8 @@ bool config_bool(const struct config *config, const char *key)
 	return value_of(config, key, 1u << CONFIG_BOOL)->number != 0;
 }
 
-static bool write_key(struct buf *out, const struct config_key *key, const struct config_key *former)
+static bool write_key(struct buf *out, const struct config_key *key,
+		      const struct config_key *former)
 {
 	const char *dot = strchr(key->name, '.');
 	int section = (int)(dot - key->name);
@@ -437,11 +454,12 @@ static bool write_key(struct buf *out, const struct config_key *key, const struc
 
 bool config_write_default(struct buf *out)
 {
-	(void)buf_add_text(out,
-			   "# Plimsoll settings. Every key with its default; delete what you do not change.\n"
-			   "# Environment variables come before this file (history.store:\n"
-			   "# PLIMSOLL_HISTORY_STORE), the command line before both.\n"
-			   "# Plimsoll 配置:列出全部键及其默认值。优先级:命令行 > 环境变量 > 本文件。\n");
+	(void)buf_add_text(
+		out,
+		"# Plimsoll settings. Every key with its default; delete what you do not change.\n"
+		"# Environment variables come before this file (history.store:\n"
+		"# PLIMSOLL_HISTORY_STORE), the command line before both.\n"
+		"# Plimsoll 配置:列出全部键及其默认值。优先级:命令行 > 环境变量 > 本文件。\n");
 	bool done = false;
 	for (size_t i = 0; i < config_key_count; i++)
 		done = write_key(out, &config_keys[i], i > 0 ? &config_keys[i - 1] : NULL);

@@ -1,9 +1,9 @@
 /* rt/config.h -- the settings of a data directory: defaults, then plimsoll.yaml, then environment
  * (history.store <- PLIMSOLL_HISTORY_STORE), then the command line. libyaml parses.
  *
- * Every key is known to the table in config.c (name, kind, default, one line of help in both languages
- * where it is shown); an unknown key, a wrong kind or a value out of range is an error with file and
- * line. Sizes take K, M, G suffixes (powers of 1024), durations s, m, h, d.
+ * Every key is known to the table in config.c (name, kind, default, one line of help in both
+ * languages where it is shown); an unknown key, a wrong kind or a value out of range is an error
+ * with file and line. Sizes take K, M, G suffixes (powers of 1024), durations s, m, h, d.
  *
  * Threads  Read-only once loaded. */
 #ifndef RT_CONFIG_H
@@ -28,7 +28,7 @@ MUST_CHECK status config_set(struct config *config, const char *key, const char 
 
 /* The key must exist and be of that kind (asserted: keys are literals in our code). */
 const char *config_text(const struct config *config, const char *key); /* "" when unset */
-int64_t config_int(const struct config *config, const char *key);      /* bytes, seconds or a count */
+int64_t config_int(const struct config *config, const char *key); /* bytes, seconds or a count */
 double config_real(const struct config *config, const char *key);
 bool config_bool(const struct config *config, const char *key);
 

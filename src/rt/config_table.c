@@ -4,7 +4,7 @@
 
 enum { K = 1 << 10, M = 1 << 20, G = 1 << 30 };
 #define T ((int64_t)1 << 40)
-#define DAYS(n) ((int64_t)(n) * 86400)
+#define DAYS(n) ((int64_t)(n)*86400)
 
 #define TEXT(text) CONFIG_TEXT, text, NULL, 0, 0
 #define SECRET CONFIG_SECRET, "", NULL, 0, 0
@@ -27,25 +27,30 @@ const struct config_key config_keys[] = {
 
 	{"embed.model", TEXT(""), "model of new knowledge bases; empty: multilingual-e5-small",
 	 "新知识库使用的向量模型;留空为 multilingual-e5-small"},
-	{"embed.precision", CHOICE("bf16", "bf16|int8|f32"), "bf16, int8 (faster, less exact) or f32",
-	 "bf16、int8(更快,精度略低)或 f32"},
+	{"embed.precision", CHOICE("bf16", "bf16|int8|f32"),
+	 "bf16, int8 (faster, less exact) or f32", "bf16、int8(更快,精度略低)或 f32"},
 	{"embed.threads", INT("0", 0, 1024), "0: one per core", "0 表示每核一个"},
 	{"embed.base_url", TEXT(""), "OpenAI-compatible endpoint instead of a local model",
 	 "改用 OpenAI 兼容接口"},
 	{"embed.api_key", SECRET, "better set as PLIMSOLL_EMBED_API_KEY",
 	 "建议用环境变量 PLIMSOLL_EMBED_API_KEY"},
 	{"embed.remote_model", TEXT(""), "the model's name over there", "远端模型名"},
-	{"embed.remote_dim", INT("0", 0, 8192), "its dimensions; 0: ask once", "向量维数;0 表示自动探测"},
+	{"embed.remote_dim", INT("0", 0, 8192), "its dimensions; 0: ask once",
+	 "向量维数;0 表示自动探测"},
 
-	{"generate.enabled", BOOL("true"), "false: answers are quotations only", "false 表示只摘录原文"},
+	{"generate.enabled", BOOL("true"), "false: answers are quotations only",
+	 "false 表示只摘录原文"},
 	{"generate.model", TEXT(""), "name in models/ or path of a GGUF file; empty: what is found",
 	 "models/ 中的名字或 GGUF 路径;留空自动查找"},
-	{"generate.context", INT("4096", 256, 1048576), "tokens of one sequence", "单个序列的上下文长度"},
-	{"generate.sequences", INT("2", 1, 64), "answers written at the same time", "同时生成的回答数"},
+	{"generate.context", INT("4096", 256, 1048576), "tokens of one sequence",
+	 "单个序列的上下文长度"},
+	{"generate.sequences", INT("2", 1, 64), "answers written at the same time",
+	 "同时生成的回答数"},
 	{"generate.queue", INT("16", 1, 4096), "questions that may wait; a further one gets 503",
 	 "等待队列长度,超出返回 503"},
 	{"generate.threads", INT("0", 0, 1024), "0: one per core", "0 表示每核一个"},
-	{"generate.kv_max", BYTES("1G", M, T), "memory of all contexts together; checked before loading",
+	{"generate.kv_max", BYTES("1G", M, T),
+	 "memory of all contexts together; checked before loading",
 	 "全部上下文的内存上限,加载前检查"},
 	{"generate.base_url", TEXT(""), "OpenAI-compatible endpoint instead of a local model",
 	 "改用 OpenAI 兼容接口"},
@@ -58,7 +63,8 @@ const struct config_key config_keys[] = {
 
 	{"history.store", TEXT("sqlite"), "sqlite, redis://host:port/db or postgresql://...",
 	 "sqlite、redis://host:port/db 或 postgresql://..."},
-	{"history.ttl", SECONDS("30d", 60, DAYS(36500)), "conversations expire after", "会话过期时间"},
+	{"history.ttl", SECONDS("30d", 60, DAYS(36500)), "conversations expire after",
+	 "会话过期时间"},
 	{"history.window", INT("5", 0, 1000), "turns of the talk that enter a prompt",
 	 "写入提示词的历史轮数"},
 

@@ -7,8 +7,8 @@
 
 enum config_kind {
 	CONFIG_TEXT,
-	CONFIG_SECRET,  /* text that no message and no default file ever shows */
-	CONFIG_CHOICE,  /* text out of `choices` */
+	CONFIG_SECRET, /* text that no message and no default file ever shows */
+	CONFIG_CHOICE, /* text out of `choices` */
 	CONFIG_INT,
 	CONFIG_BYTES,   /* 512, 64K, 10M, 2G */
 	CONFIG_SECONDS, /* 90, 90s, 15m, 12h, 30d */
@@ -19,9 +19,9 @@ enum config_kind {
 struct config_key {
 	const char *name; /* "section.key" */
 	enum config_kind kind;
-	const char *fallback;   /* as it would be written in the file */
-	const char *choices;    /* "a|b|c", CONFIG_CHOICE only */
-	int64_t least, most;    /* of numbers */
+	const char *fallback; /* as it would be written in the file */
+	const char *choices;  /* "a|b|c", CONFIG_CHOICE only */
+	int64_t least, most;  /* of numbers */
 	const char *help, *help_zh;
 };
 

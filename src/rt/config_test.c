@@ -87,8 +87,9 @@ static void test_config__defaults_without_a_file(void **state)
 static void test_config__file_environment_and_command_line(void **state)
 {
 	(void)state;
-	struct config *c = open_with("# note\nhistory:\n  store: redis://h:1/2\n  ttl: 12h\n"
-				     "server: {queue: 7, upload_max: 2G}\ngenerate:\n  enabled: no\n");
+	struct config *c =
+		open_with("# note\nhistory:\n  store: redis://h:1/2\n  ttl: 12h\n"
+			  "server: {queue: 7, upload_max: 2G}\ngenerate:\n  enabled: no\n");
 	assert_string_equal(config_text(c, "history.store"), "redis://h:1/2");
 	assert_int_equal(config_int(c, "history.ttl"), 12 * 3600);
 	assert_int_equal(config_int(c, "server.queue"), 7);
@@ -125,7 +126,8 @@ static void test_config__a_bad_environment_is_named(void **state)
 static void test_config__mistakes_have_file_and_line(void **state)
 {
 	(void)state;
-	assert_refused("server:\n  queue: 1\n  quue: 2\n", "plimsoll.yaml:3:", "unknown key server.quue");
+	assert_refused("server:\n  queue: 1\n  quue: 2\n",
+		       "plimsoll.yaml:3:", "unknown key server.quue");
 	assert_refused("\nserve:\n  queue: 1\n", "plimsoll.yaml:2:", "serve");
 	assert_refused("server:\n  queue: many\n", ":2:", "'many' is not a whole number");
 	assert_refused("server:\n  queue: 0\n", ":2:", "from 1 to");
@@ -190,8 +192,10 @@ static void test_config__the_default_file_is_read_back(void **state)
 	assert_int_equal(config_open(scope, NULL, &plain, NULL), ST_OK);
 	for (size_t i = 0; i < config_key_count; i++) {
 		const struct config_key *key = &config_keys[i];
-		if (key->kind == CONFIG_TEXT || key->kind == CONFIG_SECRET || key->kind == CONFIG_CHOICE)
-			assert_string_equal(config_text(c, key->name), config_text(plain, key->name));
+		if (key->kind == CONFIG_TEXT || key->kind == CONFIG_SECRET ||
+		    key->kind == CONFIG_CHOICE)
+			assert_string_equal(config_text(c, key->name),
+					    config_text(plain, key->name));
 		else if (key->kind == CONFIG_BOOL)
 			assert_int_equal(config_bool(c, key->name), config_bool(plain, key->name));
 		else

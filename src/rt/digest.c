@@ -56,7 +56,8 @@ void sha256_fini(struct sha256_stream *s)
 	s->context = NULL;
 }
 
-status sha256_of_file(const char *path, struct sha256 *ret, uint64_t *ret_bytes, struct fault *reterr)
+status sha256_of_file(const char *path, struct sha256 *ret, uint64_t *ret_bytes,
+		      struct fault *reterr)
 {
 	CLEANUP(fd_closep) int fd = -1;
 	struct sha256_stream stream = {NULL};
@@ -92,7 +93,8 @@ void sha256_hex(const struct sha256 *digest, char out[SHA256_HEX_BYTES])
 
 bool base64_add(struct buf *out, struct span data)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *room;
 	size_t groups = data.bytes / 3 + (data.bytes % 3 != 0);
 	if (groups > out->bytes_max / 4) { /* also keeps the product below from wrapping */

@@ -17,7 +17,8 @@
 /* FIPS 180-2 examples. */
 static const char hex_abc[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 static const char hex_empty[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-static const char hex_million_a[] = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+static const char hex_million_a[] =
+	"cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
 
 static void assert_hex(const struct sha256 *digest, const char *expected)
 {
@@ -95,9 +96,14 @@ static void test_sha256__a_file_that_cannot_be_read(void **state)
 static void test_base64__rfc_4648_examples(void **state)
 {
 	(void)state;
-	static const char *const pairs[][2] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},
-					       {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},  {"fooba", "Zm9vYmE="},
-					       {"foobar", "Zm9vYmFy"}, {"\xFB\xFF\xFE", "+//+"}};
+	static const char *const pairs[][2] = {{"", ""},
+					       {"f", "Zg=="},
+					       {"fo", "Zm8="},
+					       {"foo", "Zm9v"},
+					       {"foob", "Zm9vYg=="},
+					       {"fooba", "Zm9vYmE="},
+					       {"foobar", "Zm9vYmFy"},
+					       {"\xFB\xFF\xFE", "+//+"}};
 	struct mem_scope *scope = mem_scope_open(mem_scope_root(), "base64", 0);
 	struct buf out;
 	buf_init(&out, scope, 100);

@@ -22,7 +22,8 @@ status dir_make(const char *path, struct fault *reterr)
 	char part[FILE_PATH_BYTES];
 	size_t bytes = strlen(path);
 	if (bytes == 0 || bytes >= sizeof part)
-		return fault_set(reterr, ST_INVALID, "a folder's path of %zu bytes is no path", bytes);
+		return fault_set(reterr, ST_INVALID, "a folder's path of %zu bytes is no path",
+				 bytes);
 	for (size_t i = 1; i <= bytes; i++) {
 		if (path[i] != '/' && path[i] != '\0')
 			continue;
@@ -89,7 +90,9 @@ static enum entry_kind kind_of(DIR *dir, const struct dirent *entry)
 	if (entry->d_type != DT_UNKNOWN ||
 	    fstatat(dirfd(dir), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0)
 		return KIND_OTHER;
-	return S_ISREG(about.st_mode) ? KIND_FILE : S_ISDIR(about.st_mode) ? KIND_FOLDER : KIND_OTHER;
+	return S_ISREG(about.st_mode)   ? KIND_FILE
+	       : S_ISDIR(about.st_mode) ? KIND_FOLDER
+					: KIND_OTHER;
 }
 
 /* Deletion holds the folders on the way down open, and removes each once it is empty. */
@@ -118,7 +121,8 @@ static status removal_step(struct removal *r, const char *path, struct fault *re
 		return ST_OK;
 	}
 	if (r->depth == DEPTH_MAX)
-		return fault_set(reterr, ST_LIMIT, "'%s' is nested deeper than %d", path, DEPTH_MAX);
+		return fault_set(reterr, ST_LIMIT, "'%s' is nested deeper than %d", path,
+				 DEPTH_MAX);
 	(void)snprintf(r->names[r->depth], FILE_NAME_BYTES, "%s", entry->d_name);
 	r->open[r->depth] = open_below(dirfd(here), entry->d_name, O_NOFOLLOW);
 	if (r->open[r->depth] == NULL)
@@ -192,7 +196,8 @@ static status level_sort(struct level *l, struct fault *reterr)
 		return ST_OK;
 	l->order = mem_new_array(l->scope, uint32_t, l->count);
 	if (l->order == NULL)
-		return fault_set(reterr, mem_refusal(), "no memory for %zu names in a folder", l->count);
+		return fault_set(reterr, mem_refusal(), "no memory for %zu names in a folder",
+				 l->count);
 	for (size_t i = 0, at = 0; i < l->count; i++) {
 		l->order[i] = (uint32_t)at + 1;
 		at += strlen(l->names.data + at) + 1;
@@ -205,7 +210,8 @@ static status walk_enter(struct walk *w, struct fault *reterr)
 {
 	char full[FILE_PATH_BYTES];
 	if (w->depth == DEPTH_MAX)
-		return fault_set(reterr, ST_LIMIT, "'%s' is nested deeper than %d", w->path, DEPTH_MAX);
+		return fault_set(reterr, ST_LIMIT, "'%s' is nested deeper than %d", w->path,
+				 DEPTH_MAX);
 	struct level *l = &w->levels[w->depth];
 	status st = ST_OK;
 	if (w->relative[0] == '\0')
@@ -246,8 +252,8 @@ static status walk_step(struct walk *w, bool into_folders, dir_visit_fn *visit, 
 status dir_walk(const char *path, bool into_folders, dir_visit_fn *visit, void *context,
 		struct fault *reterr)
 {
-	CLEANUP(mem_scope_closep) struct mem_scope *scope =
-		mem_scope_open(mem_scope_root(), "walk", NAMES_BYTES_MAX);
+	CLEANUP(mem_scope_closep)
+	struct mem_scope *scope = mem_scope_open(mem_scope_root(), "walk", NAMES_BYTES_MAX);
 	struct walk *w = scope != NULL ? mem_new(scope, struct walk) : NULL;
 	if (w == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory to list '%s'", path);

@@ -191,7 +191,8 @@ status file_read(struct mem_scope *scope, const char *path, size_t bytes_max, st
 	if (st != ST_OK)
 		return st;
 	if (size > bytes_max || size >= SIZE_MAX)
-		return fault_set(reterr, ST_LIMIT, "'%s' is larger than %zu bytes", path, bytes_max);
+		return fault_set(reterr, ST_LIMIT, "'%s' is larger than %zu bytes", path,
+				 bytes_max);
 	char *text = mem_new_array(scope, char, (size_t)size + 1);
 	if (text == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory for '%s'", path);
@@ -237,7 +238,8 @@ status file_replace(const char *path, struct span data, struct fault *reterr)
 	int n = snprintf(beside, sizeof beside, "%s.%d-%u.tmp", path, (int)getpid(),
 			 atomic_fetch_add(&serial, 1));
 	if (n < 0 || (size_t)n >= sizeof beside)
-		return fault_set(reterr, ST_INVALID, "a path of %zu bytes is too long", strlen(path));
+		return fault_set(reterr, ST_INVALID, "a path of %zu bytes is too long",
+				 strlen(path));
 	status st = write_beside(path, beside, data, reterr);
 	if (st == ST_OK)
 		st = file_rename(beside, path, reterr);
@@ -289,7 +291,10 @@ status file_map_open(const char *path, struct file_map *ret_map, struct fault *r
 void file_map_close(struct file_map *map)
 {
 	if (map->data != NULL) {
-		union { const unsigned char *in; void *out; } whole = {.in = map->data};
+		union {
+			const unsigned char *in;
+			void *out;
+		} whole = {.in = map->data};
 		int failed = munmap(whole.out, map->bytes);
 		ASSERT(failed == 0);
 	}
@@ -317,7 +322,8 @@ status path_join(char out[FILE_PATH_BYTES], const char *a, const char *b, struct
 	bool slash = first > 0 && a[first - 1] != '/';
 	if (first >= FILE_PATH_BYTES || second >= FILE_PATH_BYTES ||
 	    first + slash + second >= FILE_PATH_BYTES)
-		return fault_set(reterr, ST_LIMIT, "a path of %zu bytes is too long", first + second);
+		return fault_set(reterr, ST_LIMIT, "a path of %zu bytes is too long",
+				 first + second);
 	memmove(out, a, first);
 	if (slash)
 		out[first++] = '/';

@@ -96,7 +96,8 @@ static void test_file__what_is_no_file_is_refused(void **state)
 	assert_int_equal(file_read(scope, folder, 5, &text, &fault), ST_INVALID);
 	assert_int_equal(file_read(scope, at("a/b"), 5, &text, &fault), ST_NOT_FOUND);
 	assert_int_equal(mkfifo(at("pipe"), 0600), 0);
-	assert_int_equal(file_read(scope, at("pipe"), 5, &text, &fault), ST_INVALID); /* does not block */
+	assert_int_equal(file_read(scope, at("pipe"), 5, &text, &fault),
+			 ST_INVALID); /* does not block */
 	assert_int_equal(file_read(scope, "/dev/zero", 5, &text, &fault), ST_INVALID);
 	assert_int_equal(symlink("loop", at("loop")), 0);
 	assert_int_equal(file_read(scope, at("loop"), 5, &text, &fault), ST_INVALID);
@@ -133,7 +134,8 @@ static void test_file__a_failed_replace_changes_nothing(void **state)
 		assert_string_equal(listing(folder, true), "a\n"); /* no temporary name stays */
 		if (!fired) {
 			assert_int_equal(st, ST_OK);
-			assert_int_equal(n, 7); /* open, write, sync, rename, open and sync the folder */
+			assert_int_equal(
+				n, 7); /* open, write, sync, rename, open and sync the folder */
 			break;
 		}
 		assert_int_equal(st, ST_IO);
@@ -244,7 +246,8 @@ static void test_dir__links_are_not_followed(void **state)
 	assert_int_equal(symlink("nowhere", at("inside/dangling")), 0);
 	assert_int_equal(mkfifo(at("inside/pipe"), 0600), 0);
 	assert_string_equal(listing(at("inside"), true), "");
-	assert_string_equal(listing(at("inside/link"), true), "kept\n"); /* but a start may be one */
+	assert_string_equal(listing(at("inside/link"), true),
+			    "kept\n"); /* but a start may be one */
 	assert_int_equal(dir_remove(at("inside"), NULL), ST_OK);
 	assert_true(span_equal(get("outside/kept"), SPAN("kept")));
 	assert_int_equal(symlink(at("outside"), at("direct")), 0);
@@ -322,7 +325,8 @@ static void walk_fails_in_turn(enum mem_fault_kind kind, bool forever)
 		bool fired = mem_fault_fired(kind) > 0;
 		mem_fault_disarm(kind);
 		buf_fini(&out);
-		/* A buffer that may not double tries for what it needs: one refusal may be overcome. */
+		/* A buffer that may not double tries for what it needs: one refusal may be
+		 * overcome. */
 		if (kind != MEM_FAULT_ALLOC || forever || !fired)
 			assert_int_equal(st == ST_OK, !fired);
 		assert_int_equal(mem_account_stat(mem_account_root()).live, before.live);
@@ -363,8 +367,10 @@ static void test_dir__a_failed_removal_can_be_repeated(void **state)
 static void test_name__safe_names(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"a", "a b.txt", ".hidden", "...", "产品手册 v2.md", "~", "-x"};
-	static const char *const bad[] = {"", ".", "..", "a/b", "/", "a\nb", "\x7f", "\xFF", "a\xC2\x80"};
+	static const char *const good[] = {"a", "a b.txt", ".hidden", "...", "产品手册 v2.md",
+					   "~", "-x"};
+	static const char *const bad[] = {"",     ".",    "..",   "a/b",      "/",
+					  "a\nb", "\x7f", "\xFF", "a\xC2\x80"};
 	char longest[FILE_NAME_BYTES];
 	for (size_t i = 0; i < ARRAY_COUNT(good); i++)
 		assert_true(file_name_is_safe(span_of(good[i])));

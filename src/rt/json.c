@@ -1,4 +1,5 @@
-/* jansson's names that rt/json.h uses for itself are moved out of the way while its header is read. */
+/* jansson's names that rt/json.h uses for itself are moved out of the way while its header is read.
+ */
 #define json_object jansson_object
 #define json_array jansson_array
 #define json_real jansson_real
@@ -37,7 +38,10 @@
 /* A node is jansson's json_t under another name. */
 static json_t *tree(const struct json *node)
 {
-	union { const struct json *in; json_t *out; } u = {.in = node};
+	union {
+		const struct json *in;
+		json_t *out;
+	} u = {.in = node};
 	return u.out;
 }
 
@@ -46,8 +50,8 @@ static const struct json *node_of(const json_t *value)
 	return (const struct json *)value;
 }
 
-/* jansson itself stops at a depth of 2048, and some of its functions recurse: count first. Offset of
- * the bracket that goes too deep, or text.bytes. */
+/* jansson itself stops at a depth of 2048, and some of its functions recurse: count first. Offset
+ * of the bracket that goes too deep, or text.bytes. */
 static size_t too_deep_at(struct span text)
 {
 	size_t depth = 0;
@@ -73,8 +77,8 @@ static status fault_at(struct span text, size_t at, struct fault *reterr)
 		if (text.data[i] == '\n')
 			line++, start = i + 1;
 	}
-	return fault_set(reterr, ST_INVALID, "JSON, line %zu, column %zu: nested deeper than %d", line,
-			 utf8_count(span_slice(text, start, at)) + 1, JSON_DEPTH_MAX);
+	return fault_set(reterr, ST_INVALID, "JSON, line %zu, column %zu: nested deeper than %d",
+			 line, utf8_count(span_slice(text, start, at)) + 1, JSON_DEPTH_MAX);
 }
 
 status json_parse(struct span text, struct json **ret_root, struct fault *reterr)
@@ -89,8 +93,8 @@ status json_parse(struct span text, struct json **ret_root, struct fault *reterr
 		return fault_set(reterr, ST_OOM, "no memory for %zu bytes of JSON", text.bytes);
 	if (root == NULL)
 		return fault_set(reterr, ST_INVALID, "JSON, line %d, column %d: %s",
-				 error.line > 0 ? error.line : 1, error.column > 0 ? error.column : 1,
-				 error.text);
+				 error.line > 0 ? error.line : 1,
+				 error.column > 0 ? error.column : 1, error.text);
 	*ret_root = (struct json *)root;
 	return ST_OK;
 }
@@ -132,7 +136,8 @@ enum json_kind json_kind(const struct json *node)
 
 const struct json *json_get(const struct json *object, const char *key)
 {
-	return json_kind(object) == JSON_OBJECT ? node_of(json_object_get(tree(object), key)) : NULL;
+	return json_kind(object) == JSON_OBJECT ? node_of(json_object_get(tree(object), key))
+						: NULL;
 }
 
 const struct json *json_at(const struct json *array, size_t index)
@@ -398,8 +403,9 @@ void json_write_node(struct json_writer *w, const struct json *node)
 		for (at = NULL; depth > 0 && at == NULL;) {
 			at = take_member(w, &stack[depth - 1]);
 			if (at == NULL)
-				close_level(w, json_kind(stack[--depth].container) == JSON_OBJECT ? '}'
-												   : ']');
+				close_level(w, json_kind(stack[--depth].container) == JSON_OBJECT
+						       ? '}'
+						       : ']');
 		}
 		if (at == NULL)
 			return;

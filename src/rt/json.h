@@ -1,9 +1,10 @@
 /* rt/json.h -- JSON in (a tree, over jansson) and JSON out (a writer over struct buf).
  *
- * Reading   json_parse() refuses depth over JSON_DEPTH_MAX, invalid UTF-8, duplicate keys and trailing
- *           bytes; the fault gives line and column. Accessors take NULL and the wrong type and answer
- *           with NULL or the default, so that a chain of look-ups needs one check at its end.
- *           Everything reached from a tree is borrowed and lives until json_free() of the root.
+ * Reading   json_parse() refuses depth over JSON_DEPTH_MAX, invalid UTF-8, duplicate keys and
+ *           trailing bytes; the fault gives line and column. Accessors take NULL and the wrong type
+ *           and answer with NULL or the default, so that a chain of look-ups needs one check at its
+ *           end. Everything reached from a tree is borrowed and lives until json_free() of the
+ *           root.
  * Writing   commas and quotes are the writer's business; strings must be UTF-8 (a bad byte becomes
  *           U+FFFD). Refusals stick in the buf. Nesting up to JSON_DEPTH_MAX is asserted.
  * Threads   A tree may be read by many threads at once; a writer belongs to one. */
@@ -69,7 +70,7 @@ void json_write_int(struct json_writer *w, int64_t value);
 void json_write_real(struct json_writer *w, double value); /* shortest form; null when not finite */
 void json_write_bool(struct json_writer *w, bool value);
 void json_write_null(struct json_writer *w);
-void json_write_raw(struct json_writer *w, struct span json);        /* already JSON */
+void json_write_raw(struct json_writer *w, struct span json);         /* already JSON */
 void json_write_node(struct json_writer *w, const struct json *node); /* a parsed tree again */
 /* key and value in one call */
 void json_put_text(struct json_writer *w, const char *key, struct span text);

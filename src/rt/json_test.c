@@ -54,8 +54,9 @@ static void assert_refused(struct span text, const char *part)
 static void test_json__reads_every_kind(void **state)
 {
 	(void)state;
-	CLEANUP(json_freep) struct json *root =
-		parse("{\"n\":null,\"t\":true,\"f\":false,\"i\":-42,\"r\":2.75,\"s\":\"\\u4e2d\\n\",\"a\":[1,[],{}]}");
+	CLEANUP(json_freep)
+	struct json *root = parse("{\"n\":null,\"t\":true,\"f\":false,\"i\":-42,\"r\":2.75,\"s\":"
+				  "\"\\u4e2d\\n\",\"a\":[1,[],{}]}");
 	assert_int_equal(json_kind(root), JSON_OBJECT);
 	assert_int_equal(json_count(root), 7);
 	assert_int_equal(json_kind(json_get(root, "n")), JSON_NULL);
@@ -144,8 +145,10 @@ static void test_json__depth_is_bounded(void **state)
 	json_free(root);
 	memset(text, '[', JSON_DEPTH_MAX + 1);
 	memset(text + JSON_DEPTH_MAX + 1, ']', JSON_DEPTH_MAX + 1);
-	assert_refused((struct span){text, 2 * JSON_DEPTH_MAX + 2}, "column 65: nested deeper than 64");
-	root = parse("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"");
+	assert_refused((struct span){text, 2 * JSON_DEPTH_MAX + 2},
+		       "column 65: nested deeper than 64");
+	root = parse(
+		"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"");
 	json_free(root); /* brackets in a string are text */
 }
 
@@ -177,8 +180,9 @@ static void test_json__writes_commas_and_quotes(void **state)
 	json_array_end(&w);
 	json_put_real(&w, "r", 0.1);
 	json_object_end(&w);
-	assert_string_equal(out.data, "{\"a\\\"b\":\"x\\\\y\\n\\t\\u0001\x7f/中\",\"i\":-9223372036854775808,"
-				      "\"t\":true,\"n\":null,\"list\":[[],false,{},[1]],\"r\":0.1}");
+	assert_string_equal(out.data,
+			    "{\"a\\\"b\":\"x\\\\y\\n\\t\\u0001\x7f/中\",\"i\":-9223372036854775808,"
+			    "\"t\":true,\"n\":null,\"list\":[[],false,{},[1]],\"r\":0.1}");
 	CLEANUP(json_freep) struct json *back = parse(out.data);
 	assert_true(span_equal(json_text(json_get(back, "a\"b")), SPAN("x\\y\n\t\x01\x7f/中")));
 }
@@ -193,12 +197,14 @@ static void test_json__bad_bytes_become_replacements(void **state)
 static void test_json__reals_come_back_exactly(void **state)
 {
 	(void)state;
-	static const double values[] = {0.1, 1.0 / 3, 1e-300, DBL_MAX, DBL_MIN, -2.5, 123456789.0, (double)0.83f};
+	static const double values[] = {0.1,     1.0 / 3, 1e-300,      DBL_MAX,
+					DBL_MIN, -2.5,    123456789.0, (double)0.83f};
 	for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
 		buf_clear(&out);
 		json_writer_init(&w, &out);
 		json_write_real(&w, values[i]);
-		assert_true(!(strtod(out.data, NULL) < values[i]) && !(strtod(out.data, NULL) > values[i]));
+		assert_true(!(strtod(out.data, NULL) < values[i]) &&
+			    !(strtod(out.data, NULL) > values[i]));
 		CLEANUP(json_freep) struct json *back = parse(out.data);
 		assert_true(json_kind(back) == JSON_REAL || json_kind(back) == JSON_INTEGER);
 	}
@@ -214,7 +220,8 @@ static void test_json__reals_come_back_exactly(void **state)
 static void test_json__a_tree_is_written_as_it_was(void **state)
 {
 	(void)state;
-	static const char text[] = "{\"b\":[1,{\"x\":[]},\"t\"],\"a\":{},\"r\":1.5,\"n\":null,\"f\":false}";
+	static const char text[] =
+		"{\"b\":[1,{\"x\":[]},\"t\"],\"a\":{},\"r\":1.5,\"n\":null,\"f\":false}";
 	CLEANUP(json_freep) struct json *root = parse(text);
 	json_write_node(&w, root);
 	assert_string_equal(out.data, text);

@@ -103,7 +103,8 @@ static void test_log__long_lines_are_cut_at_a_code_point(void **state)
 static void *write_lines(void *context)
 {
 	for (int i = 0; i < 50; i++)
-		log_line(LOG_INFO, "thread", "%s%s", (const char *)context, "0123456789012345678901234567890");
+		log_line(LOG_INFO, "thread", "%s%s", (const char *)context,
+			 "0123456789012345678901234567890");
 	return NULL;
 }
 

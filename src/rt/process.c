@@ -84,7 +84,10 @@ __attribute__((noreturn)) static void child_run(const struct process_options *o,
 						const struct pipes *p, pid_t parent)
 {
 	/* execv() changes nothing: its missing const is history. */
-	union { const char *const *in; char *const *out; } argv = {.in = o->argv};
+	union {
+		const char *const *in;
+		char *const *out;
+	} argv = {.in = o->argv};
 	if (child_prepare(o, p, parent))
 		(void)execv("/proc/self/exe", argv.out);
 	int why = errno;
@@ -122,7 +125,8 @@ status process_start(const struct process_options *options, struct process *ret_
 	pid_t parent = getpid();
 	pid_t pid = fork();
 	if (pid < 0)
-		return fault_errno(reterr, errno == ENOMEM ? ST_OOM : ST_IO, "cannot start a child process");
+		return fault_errno(reterr, errno == ENOMEM ? ST_OOM : ST_IO,
+				   "cannot start a child process");
 	if (pid == 0)
 		child_run(options, &p, parent);
 	fd_closep(&p.report_write);

@@ -1,8 +1,8 @@
 /* rt/process.h -- child processes of our own program: started with pipes, bounded, always reaped.
  *
- * A child is this very executable with other arguments (/proc/self/exe), so no path is looked up. It
- * gets only the descriptors named here, an empty signal mask and, where asked, limits on memory and
- * CPU time set before exec. It dies with its parent (PR_SET_PDEATHSIG). */
+ * A child is this very executable with other arguments (/proc/self/exe), so no path is looked up.
+ * It gets only the descriptors named here, an empty signal mask and, where asked, limits on memory
+ * and CPU time set before exec. It dies with its parent (PR_SET_PDEATHSIG). */
 #ifndef RT_PROCESS_H
 #define RT_PROCESS_H
 
@@ -13,9 +13,9 @@
 #include "base/status.h"
 
 struct process_options {
-	const char *const *argv;  /* argv[0] is the display name; ends with NULL */
-	int stdin_fd;             /* -1: /dev/null */
-	bool pipe_stdout;         /* else inherited */
+	const char *const *argv; /* argv[0] is the display name; ends with NULL */
+	int stdin_fd;            /* -1: /dev/null */
+	bool pipe_stdout;        /* else inherited */
 	bool pipe_stderr;
 	uint64_t address_bytes_max; /* RLIMIT_AS; 0 = unlimited */
 	uint32_t cpu_seconds_max;   /* RLIMIT_CPU; 0 = unlimited */
@@ -23,7 +23,7 @@ struct process_options {
 };
 
 struct process {
-	pid_t pid;  /* 0 once reaped */
+	pid_t pid;                /* 0 once reaped */
 	int stdout_fd, stderr_fd; /* read ends, -1 when not piped; closed by process_end() */
 };
 

@@ -109,8 +109,10 @@ static void test_process__pipes_carry_text(void **state)
 	int ends[2], code;
 	char text[64];
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	struct process p = start("echo", NULL, (struct process_options){
-						       .stdin_fd = ends[0], .pipe_stdout = true, .pipe_stderr = true});
+	struct process p =
+		start("echo", NULL,
+		      (struct process_options){
+			      .stdin_fd = ends[0], .pipe_stdout = true, .pipe_stderr = true});
 	assert_int_equal(fd_write(ends[1], SPAN("hello child"), NULL), ST_OK);
 	fd_closep(&ends[1]);
 	assert_int_equal(read_end(p.stdout_fd, text, sizeof text), 11);
@@ -172,7 +174,8 @@ static void test_process__end_stops_it(void **state)
 {
 	(void)state;
 	char ready[2];
-	struct process p = start("wait", NULL, (struct process_options){.stdin_fd = -1, .pipe_stdout = true});
+	struct process p =
+		start("wait", NULL, (struct process_options){.stdin_fd = -1, .pipe_stdout = true});
 	pid_t pid = p.pid;
 	assert_int_equal(read(p.stdout_fd, ready, 1), 1);
 	uint64_t before = clock_ms();
@@ -209,8 +212,9 @@ static void test_process__dies_with_its_parent(void **state)
 	assert_int_equal(pipe(ends), 0);
 	pid_t middle = fork();
 	if (middle == 0) {
-		struct process p = start("wait", NULL,
-					 (struct process_options){.stdin_fd = -1, .pipe_stdout = true});
+		struct process p =
+			start("wait", NULL,
+			      (struct process_options){.stdin_fd = -1, .pipe_stdout = true});
 		bool told = read(p.stdout_fd, text, 1) == 1 &&
 			    write(ends[1], &p.pid, sizeof p.pid) == (ssize_t)sizeof p.pid;
 		_exit(told ? 0 : 1); /* without process_end() */
@@ -219,7 +223,8 @@ static void test_process__dies_with_its_parent(void **state)
 	assert_int_equal(read(ends[0], &child, sizeof child), (ssize_t)sizeof child);
 	assert_int_equal(waitpid(middle, NULL, 0), middle);
 	bool gone = false;
-	for (int i = 0; i < 200 && !gone; i++) { /* gone, or a zombie that only its new parent can reap */
+	for (int i = 0; i < 200 && !gone;
+	     i++) { /* gone, or a zombie that only its new parent can reap */
 		char path[64], state_text[512] = "";
 		(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)child);
 		FILE *f = fopen(path, "r");

@@ -133,7 +133,10 @@ status pool_add(struct pool *pool, pool_job_fn *run, void *context, struct fault
 
 size_t pool_queued(const struct pool *pool)
 {
-	union { const struct pool *in; struct pool *out; } p = {.in = pool}; /* only the lock changes */
+	union {
+		const struct pool *in;
+		struct pool *out;
+	} p = {.in = pool}; /* only the lock changes */
 	pthread_mutex_lock(&p.out->lock);
 	size_t queued = pool->queued;
 	pthread_mutex_unlock(&p.out->lock);
@@ -147,8 +150,8 @@ void pool_close(struct pool *pool)
 	pthread_mutex_lock(&pool->lock);
 	pool->stopping = true;
 	pthread_cond_broadcast(&pool->wake);
-	/* No thread takes from the queue any more: those who wait for dropped jobs hear of it now, not
-	 * after the longest running job. */
+	/* No thread takes from the queue any more: those who wait for dropped jobs hear of it now,
+	 * not after the longest running job. */
 	while (pool->queued > 0) {
 		struct job job = pool->queue[pool->first];
 		pool->first = (pool->first + 1) % pool->queue_max;

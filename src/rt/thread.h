@@ -26,7 +26,8 @@ typedef void pool_job_fn(void *context, bool cancelled);
 struct pool;
 MUST_CHECK status pool_open(struct mem_scope *parent, const char *name, size_t threads,
 			    size_t queue_max, struct pool **ret_pool, struct fault *reterr);
-MUST_CHECK status pool_add(struct pool *pool, pool_job_fn *run, void *context, struct fault *reterr);
+MUST_CHECK status pool_add(struct pool *pool, pool_job_fn *run, void *context,
+			   struct fault *reterr);
 size_t pool_queued(const struct pool *pool);
 void pool_close(struct pool *pool); /* NULL is allowed */
 

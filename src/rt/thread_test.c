@@ -63,7 +63,8 @@ static void test_thread__has_name_mask_and_stack(void **state)
 	struct seen seen = {.name = ""};
 	pthread_t thread;
 	sigset_t mask;
-	assert_int_equal(thread_start("a-long-name-that-is-cut", look_around, &seen, &thread, NULL), ST_OK);
+	assert_int_equal(thread_start("a-long-name-that-is-cut", look_around, &seen, &thread, NULL),
+			 ST_OK);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_string_equal(seen.name, "a-long-name-tha");
 	assert_true(seen.signals_blocked);
@@ -179,7 +180,8 @@ static void test_pool__close_ends_the_running_and_cancels_the_queued(void **stat
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(pool_add(pool, job, NULL, NULL), ST_OK);
 	assert_int_equal(pthread_create(&closer, NULL, close_pool, pool), 0);
-	for (bool all = false; !all; sleep_ms(1)) { /* the queued hear of it while the first still runs */
+	for (bool all = false; !all;
+	     sleep_ms(1)) { /* the queued hear of it while the first still runs */
 		pthread_mutex_lock(&gate.lock);
 		all = gate.cancelled == 10;
 		pthread_mutex_unlock(&gate.lock);
