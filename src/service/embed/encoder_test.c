@@ -21,8 +21,10 @@ static const double cosine_floor[3] = {[PACKED_BF16] = 0.9998, [PACKED_INT8] = 0
 
 /* Windows of 1, 77, 5 and 100 tokens. */
 static const struct encoder_window windows[] = {{0, 1}, {1, 77}, {78, 5}, {83, 100}};
-static const struct random_shape small_heads = {64, 2, 96, 2, 50, 100};
-static const struct random_shape large_heads = {128, 2, 192, 2, 50, 100};
+static const struct random_shape small_heads = {
+	.dim = 64, .heads = 2, .ffn = 96, .layers = 2, .vocab = 50, .positions = 100};
+static const struct random_shape large_heads = {
+	.dim = 128, .heads = 2, .ffn = 192, .layers = 2, .vocab = 50, .positions = 100};
 
 struct run {
 	struct mem_scope *scope;

@@ -80,7 +80,7 @@ static void image_make(struct mem_scope *scope, struct random_model *m, struct p
 	const struct random_shape *s = &m->shape;
 	size_t norm_bytes = 2 * (size_t)s->dim * 4, all = (size_t)4 * MIB;
 	all += (size_t)s->layers * (4 * (size_t)s->dim + 2 * s->ffn) * s->dim * 5;
-	all += ((size_t)s->vocab + s->positions) * s->dim * 4;
+	all += ((size_t)s->vocab + s->positions) * s->dim * 4 + s->tokenizer.bytes;
 	m->image = mem_new_aligned(scope, unsigned char, all, 64);
 	m->bytes = PACKED_HEADER_BYTES;
 	enum packed_precision precision = (enum packed_precision)h->precision;
@@ -102,7 +102,9 @@ static void image_make(struct mem_scope *scope, struct random_model *m, struct p
 	h->rows.offset = image_add(m, m->rows, h->rows.bytes);
 	h->positions = image_add(m, m->positions, (size_t)s->positions * s->dim * 4);
 	h->embedding_norm = image_add(m, m->embedding_norm, norm_bytes);
-	h->tokenizer = (struct packed_range){m->bytes, 0};
+	h->tokenizer = (struct packed_range){m->bytes, s->tokenizer.bytes};
+	if (s->tokenizer.bytes > 0)
+		image_add(m, s->tokenizer.data, s->tokenizer.bytes);
 	h->file_bytes = m->bytes;
 	ASSERT(m->bytes <= all);
 	memcpy(m->image, h, sizeof(*h));
@@ -149,6 +151,8 @@ void random_model_make(struct mem_scope *scope, const struct random_shape *shape
 				  .name = "random",
 				  .id = "random"};
 	memcpy(h.magic, PACKED_MAGIC, sizeof(h.magic));
+	if (shape->query_prefix != NULL)
+		memcpy(h.query_prefix, shape->query_prefix, strlen(shape->query_prefix));
 	image_make(scope, m, &h);
 }
 

@@ -1,13 +1,16 @@
 /* embed/random_model_test.h -- for tests: a small model with random weights, as a packed image and as
- * the plain tensors that it was packed from. No tokenizer section. */
+ * the plain tensors that it was packed from. */
 #ifndef EMBED_RANDOM_MODEL_TEST_H
 #define EMBED_RANDOM_MODEL_TEST_H
 
+#include "base/span.h"
 #include "embed/packed.h"
 #include "mem/scope.h"
 
 struct random_shape {
 	uint32_t dim, heads, ffn, layers, vocab, positions;
+	struct span tokenizer;    /* section; may be empty where no text is read */
+	const char *query_prefix; /* NULL: none */
 };
 
 /* One layer's tensors, rows are output channels: {q, k, v, out, up, down}, and their biases. */
