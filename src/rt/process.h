@@ -2,7 +2,8 @@
  *
  * A child is this very executable with other arguments (/proc/self/exe), so no path is looked up.
  * It gets only the descriptors named here, an empty signal mask and, where asked, limits on memory
- * and CPU time set before exec. It dies with its parent (PR_SET_PDEATHSIG). */
+ * and CPU time set before exec. It dies with its parent; more exactly (PR_SET_PDEATHSIG) with the
+ * thread that called process_start(): start children from threads that live as long as they do. */
 #ifndef RT_PROCESS_H
 #define RT_PROCESS_H
 
