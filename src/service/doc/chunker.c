@@ -404,7 +404,10 @@ void chunker_flush(struct chunker *c)
 void chunker_document(struct chunker *c, struct span id, struct span title)
 {
 	chunker_flush(c);
-	label_set(&c->id, id, CHUNKER_LABEL_BYTES);
+	ASSERT(id.bytes <= CHUNKER_LABEL_BYTES);
+	c->id.bytes = id.bytes; /* an id is kept as it is */
+	if (id.bytes > 0)
+		memcpy(c->id.text, id.data, id.bytes);
 	label_set(&c->title, title, CHUNKER_LABEL_BYTES);
 	for (size_t i = 0; i < CHUNKER_LEVELS; i++)
 		c->levels[i].bytes = 0;
@@ -539,8 +542,22 @@ void chunker_add_from(struct chunker *c, struct span text, uint64_t from, uint64
 	ASSERT(from <= to);
 	if (!passes(c))
 		return;
+	/* A long piece that is verbatim is told apart, so that its parts have offsets of their own. */
+	while (text.bytes > SLICE_BYTES / 4 && to - from == text.bytes && passes(c)) {
+		size_t bytes = utf8_floor(text, SLICE_BYTES / 4);
+		mark_add(c, from, from + bytes);
+		take(c, span_slice(text, 0, bytes));
+		text = span_slice(text, bytes, text.bytes);
+		from += bytes;
+	}
 	mark_add(c, from, to);
 	take(c, text);
+}
+
+void chunker_reach(struct chunker *c, uint64_t to)
+{
+	if (c->mark_count > 0 && c->marks[c->mark_count - 1].to < to)
+		c->marks[c->mark_count - 1].to = to;
 }
 
 void chunker_end(struct chunker *c)

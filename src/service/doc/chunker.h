@@ -75,6 +75,8 @@ void chunker_begin(struct chunker *c, enum unit_kind kind);
 void chunker_add(struct chunker *c, struct span text);
 /* text was rendered from bytes from..to of the text form; from never goes back. */
 void chunker_add_from(struct chunker *c, struct span text, uint64_t from, uint64_t to);
+/* What was rendered last comes from bytes up to `to`: a closing quote, say. */
+void chunker_reach(struct chunker *c, uint64_t to);
 void chunker_end(struct chunker *c);
 /* Between units: white space and rules. */
 void chunker_gap(struct chunker *c, struct span text);

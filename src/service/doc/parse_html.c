@@ -1,0 +1,435 @@
+/* HTML through libxml2's push parser, as events: no tree is built, so memory does not follow the file.
+ * Nothing is ever fetched: the parser has no network and no entity loader to use, and the process that
+ * runs it could not open a file either.
+ *
+ * What comes out is the text form: headings, paragraphs, list items ("- x") and table rows ("a | b")
+ * on lines of their own, a blank line between paragraphs. */
+#include <libxml/HTMLparser.h>
+#include <libxml/xmlerror.h>
+
+#include "base/size.h"
+#include "base/utf8.h"
+#include "doc/cut.h"
+#include "doc/parse.h"
+
+enum { TITLE_BYTES = 512, HEADING_BYTES = 1024, HEADER_BYTES = CHUNKER_LABEL_BYTES, DEPTH_MAX = 20000,
+       LONG_ROW_BYTES = 400 };
+
+enum role {
+	ROLE_INLINE,
+	ROLE_BLOCK,
+	ROLE_SKIP, /* it and all inside is no text */
+	ROLE_HEAD,
+	ROLE_TITLE,
+	ROLE_BODY,
+	ROLE_HEADING,
+	ROLE_ITEM,
+	ROLE_PRE,
+	ROLE_TABLE,
+	ROLE_ROW,
+	ROLE_CELL,
+	ROLE_HEADER_CELL,
+	ROLE_BREAK,
+};
+
+static const struct {
+	const char *name;
+	enum role role;
+} ROLES[] = {
+	{"script", ROLE_SKIP},   {"style", ROLE_SKIP},     {"nav", ROLE_SKIP},
+	{"template", ROLE_SKIP}, {"noscript", ROLE_SKIP},  {"svg", ROLE_SKIP},
+	{"math", ROLE_SKIP},     {"iframe", ROLE_SKIP},    {"object", ROLE_SKIP},
+	{"canvas", ROLE_SKIP},   {"select", ROLE_SKIP},    {"button", ROLE_SKIP},
+	{"textarea", ROLE_SKIP}, {"noframes", ROLE_SKIP},  {"head", ROLE_HEAD},
+	{"title", ROLE_TITLE},   {"body", ROLE_BODY},      {"h1", ROLE_HEADING},
+	{"h2", ROLE_HEADING},    {"h3", ROLE_HEADING},     {"h4", ROLE_HEADING},
+	{"h5", ROLE_HEADING},    {"h6", ROLE_HEADING},     {"li", ROLE_ITEM},
+	{"pre", ROLE_PRE},       {"table", ROLE_TABLE},    {"tr", ROLE_ROW},
+	{"td", ROLE_CELL},       {"th", ROLE_HEADER_CELL}, {"br", ROLE_BREAK},
+	{"p", ROLE_BLOCK},       {"div", ROLE_BLOCK},      {"section", ROLE_BLOCK},
+	{"article", ROLE_BLOCK}, {"main", ROLE_BLOCK},     {"header", ROLE_BLOCK},
+	{"footer", ROLE_BLOCK},  {"aside", ROLE_BLOCK},    {"ul", ROLE_BLOCK},
+	{"ol", ROLE_BLOCK},      {"dl", ROLE_BLOCK},       {"dt", ROLE_BLOCK},
+	{"dd", ROLE_BLOCK},      {"blockquote", ROLE_BLOCK}, {"figure", ROLE_BLOCK},
+	{"figcaption", ROLE_BLOCK}, {"address", ROLE_BLOCK}, {"form", ROLE_BLOCK},
+	{"fieldset", ROLE_BLOCK}, {"legend", ROLE_BLOCK},  {"details", ROLE_BLOCK},
+	{"summary", ROLE_BLOCK}, {"caption", ROLE_BLOCK},  {"hr", ROLE_BLOCK},
+	{"center", ROLE_BLOCK},  {"thead", ROLE_BLOCK},    {"tbody", ROLE_BLOCK},
+	{"tfoot", ROLE_BLOCK},
+};
+
+/* A few words kept aside while their element is open. */
+struct aside {
+	char text[HEADING_BYTES];
+	size_t bytes;
+	bool open;
+};
+
+struct html {
+	struct chunker *out;
+	htmlParserCtxtPtr context;
+	uint32_t depth, skip_depth; /* skip_depth: depth of the element that is skipped, 0 = none */
+	struct aside title, heading, header;
+	uint32_t heading_level;
+	bool blank;       /* white space is due before the next word */
+	bool pre;
+	bool unit_before; /* something stands in the text form already */
+	size_t unit_bytes; /* of the unit at hand */
+	bool item;        /* the next unit is a list item */
+	bool row;         /* inside a row of a table */
+	bool row_header;  /* all its cells so far are header cells */
+	uint32_t cells;
+	bool table_started, cell_due;
+};
+
+static enum role role_of(const xmlChar *name)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(ROLES); i++) {
+		if (strcmp((const char *)name, ROLES[i].name) == 0)
+			return ROLES[i].role;
+	}
+	return ROLE_INLINE;
+}
+
+/* ---- text ---- */
+
+static void aside_add(struct aside *a, struct span text)
+{
+	size_t room = sizeof(a->text) - a->bytes;
+	size_t bytes = text.bytes <= room ? text.bytes : utf8_floor(text, room);
+	memcpy(a->text + a->bytes, text.data, bytes);
+	a->bytes += bytes;
+}
+
+static struct span aside_span(const struct aside *a)
+{
+	return cut_trim((struct span){a->text, a->bytes});
+}
+
+static void unit_end(struct html *h)
+{
+	if (chunker_in_unit(h->out))
+		chunker_end(h->out);
+	h->blank = false;
+}
+
+static void unit_begin(struct html *h, enum unit_kind kind, bool tight)
+{
+	if (h->unit_before)
+		chunker_gap(h->out, tight ? SPAN("\n") : SPAN("\n\n"));
+	chunker_begin(h->out, kind);
+	h->unit_before = true;
+	h->unit_bytes = 0;
+}
+
+/* What stands before the first word of a block, a list item or a cell. */
+static void word_prepare(struct html *h)
+{
+	if (!chunker_in_unit(h->out)) {
+		bool lines = h->row || h->pre || h->item;
+		enum unit_kind kind = h->row && h->row_header && !h->table_started ? UNIT_TABLE_HEAD
+				      : lines					   ? UNIT_LINES
+										   : UNIT_PARAGRAPH;
+		unit_begin(h, kind, h->item || (h->row && h->table_started));
+		if (h->item)
+			chunker_add(h->out, SPAN("- "));
+		h->item = false;
+	} else if (h->cell_due) {
+		chunker_add(h->out, SPAN(" | "));
+		aside_add(&h->header, SPAN(" | "));
+	} else if (h->blank) {
+		chunker_add(h->out, SPAN(" "));
+		aside_add(&h->header, SPAN(" "));
+	}
+	h->cell_due = h->blank = false;
+}
+
+static void word_add(struct html *h, struct span word)
+{
+	struct aside *a = h->title.open ? &h->title : h->heading.open ? &h->heading : NULL;
+	if (a != NULL) {
+		if (h->blank)
+			aside_add(a, SPAN(" "));
+		h->blank = false;
+		aside_add(a, word);
+		return;
+	}
+	word_prepare(h);
+	chunker_add(h->out, word);
+	h->unit_bytes += word.bytes;
+	if (h->row && h->row_header)
+		aside_add(&h->header, word);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f';
+}
+
+static void on_characters(void *context, const xmlChar *data, int bytes)
+{
+	struct html *h = context;
+	struct span text = {(const char *)data, (size_t)bytes};
+	if (h->skip_depth != 0 && !h->title.open)
+		return;
+	if (h->pre && !h->heading.open && !h->title.open) {
+		if (chunker_in_unit(h->out) || cut_trim(text).bytes > 0) {
+			word_prepare(h);
+			chunker_add(h->out, text);
+		}
+		return;
+	}
+	for (size_t at = 0; at < text.bytes;) {
+		size_t end = at;
+		while (end < text.bytes && !is_blank(text.data[end]))
+			end++;
+		if (end > at)
+			word_add(h, span_slice(text, at, end));
+		else
+			h->blank = true;
+		at = end > at ? end : at + 1;
+	}
+}
+
+/* ---- elements ---- */
+
+/* The border of a block inside a row is white space, unless the row is long already: tables that lay
+ * out a page hold whole articles in one cell. (The text form must not depend on the size of passages,
+ * so the chunker is not asked.) */
+static void block_border(struct html *h)
+{
+	if (h->row && h->unit_bytes < LONG_ROW_BYTES)
+		h->blank = true;
+	else
+		unit_end(h);
+}
+
+static void row_end(struct html *h)
+{
+	unit_end(h);
+	if (h->row && h->row_header && h->cells > 1 && !h->table_started)
+		chunker_context(h->out, aside_span(&h->header));
+	h->table_started = h->table_started || h->cells > 0;
+	h->row = h->cell_due = false;
+}
+
+static void row_begin(struct html *h)
+{
+	row_end(h);
+	h->row = true;
+	h->row_header = true;
+	h->cells = 0;
+	h->header.bytes = 0;
+}
+
+static void heading_end(struct html *h)
+{
+	h->heading.open = false;
+	h->blank = false;
+	struct span text = aside_span(&h->heading);
+	h->heading.bytes = 0;
+	if (text.bytes == 0)
+		return;
+	chunker_heading(h->out, h->heading_level, text);
+	unit_begin(h, UNIT_HEADING, false);
+	chunker_add(h->out, text);
+	chunker_end(h->out);
+}
+
+static void element_open(struct html *h, enum role role, const char *name)
+{
+	switch (role) {
+	case ROLE_BREAK:
+		if (h->pre && chunker_in_unit(h->out))
+			chunker_add(h->out, SPAN("\n"));
+		h->blank = true;
+		break;
+	case ROLE_HEADING:
+		unit_end(h);
+		h->row = false;
+		h->heading.open = true;
+		h->heading.bytes = 0;
+		h->heading_level = (uint32_t)(name[1] - '0');
+		break;
+	case ROLE_ITEM:
+		block_border(h);
+		h->item = !h->row;
+		break;
+	case ROLE_PRE:
+		block_border(h);
+		h->pre = true;
+		break;
+	case ROLE_TABLE:
+		unit_end(h);
+		chunker_table(h->out);
+		h->row = h->table_started = false;
+		break;
+	case ROLE_ROW:
+		row_begin(h);
+		break;
+	case ROLE_CELL:
+	case ROLE_HEADER_CELL:
+		if (!h->row)
+			row_begin(h);
+		h->cell_due = h->cells++ > 0;
+		h->row_header = h->row_header && role == ROLE_HEADER_CELL;
+		break;
+	case ROLE_BLOCK:
+	case ROLE_BODY:
+		block_border(h);
+		break;
+	case ROLE_INLINE:
+	case ROLE_SKIP:
+	case ROLE_HEAD:
+	case ROLE_TITLE:
+		break;
+	}
+}
+
+static void element_close(struct html *h, enum role role)
+{
+	switch (role) {
+	case ROLE_HEADING:
+		if (h->heading.open)
+			heading_end(h);
+		break;
+	case ROLE_ITEM:
+		block_border(h);
+		h->item = false;
+		break;
+	case ROLE_PRE:
+		h->pre = false;
+		block_border(h);
+		break;
+	case ROLE_TABLE:
+		row_end(h);
+		h->table_started = false;
+		chunker_context(h->out, SPAN(""));
+		break;
+	case ROLE_ROW:
+		row_end(h);
+		break;
+	case ROLE_BLOCK:
+	case ROLE_BODY:
+		block_border(h);
+		break;
+	case ROLE_INLINE:
+	case ROLE_SKIP:
+	case ROLE_HEAD:
+	case ROLE_TITLE:
+	case ROLE_BREAK:
+	case ROLE_CELL:
+	case ROLE_HEADER_CELL:
+		break;
+	}
+}
+
+static void on_open(void *context, const xmlChar *name, const xmlChar **attributes)
+{
+	struct html *h = context;
+	enum role role = role_of(name);
+	(void)attributes;
+	h->depth++;
+	if (h->depth > DEPTH_MAX) {
+		struct fault fault;
+		fault_set(&fault, ST_INVALID, "the page nests more than %d elements", DEPTH_MAX);
+		chunker_fail(h->out, &fault);
+		xmlStopParser(h->context);
+		return;
+	}
+	if (role == ROLE_BODY)
+		h->skip_depth = 0;
+	if (role == ROLE_TITLE && h->title.bytes == 0) {
+		h->title.open = true;
+		h->blank = false;
+	}
+	if (h->skip_depth == 0 && (role == ROLE_SKIP || role == ROLE_HEAD || role == ROLE_TITLE))
+		h->skip_depth = h->depth;
+	if (h->skip_depth == 0)
+		element_open(h, role, (const char *)name);
+}
+
+static void on_close(void *context, const xmlChar *name)
+{
+	struct html *h = context;
+	enum role role = role_of(name);
+	if (role == ROLE_TITLE && h->title.open) {
+		h->title.open = false;
+		chunker_title(h->out, aside_span(&h->title));
+		h->blank = false;
+	}
+	if (h->skip_depth == 0)
+		element_close(h, role);
+	else if (h->depth <= h->skip_depth)
+		h->skip_depth = 0;
+	h->depth -= h->depth > 0;
+}
+
+/* ---- parser ---- */
+
+static void html_feed(void *state, struct span text)
+{
+	struct html *h = state;
+	/* Small steps: a refusal shows soon, and libxml2 keeps no more than one unread. */
+	while (text.bytes > 0 && chunker_failed(h->out, NULL) == ST_OK) {
+		size_t bytes = text.bytes > 16 * KIB ? utf8_floor(text, 16 * KIB) : text.bytes;
+		(void)htmlParseChunk(h->context, text.data, (int)bytes, 0);
+		text = span_slice(text, bytes, text.bytes);
+		if (h->context->lastError.code == XML_ERR_NO_MEMORY) {
+			struct fault fault;
+			fault_set(&fault, ST_LIMIT, "the page needs more memory than the limit");
+			chunker_fail(h->out, &fault);
+		}
+	}
+}
+
+static void html_end(void *state)
+{
+	struct html *h = state;
+	if (chunker_failed(h->out, NULL) == ST_OK)
+		(void)htmlParseChunk(h->context, "", 0, 1);
+	if (h->heading.open)
+		heading_end(h);
+	unit_end(h);
+}
+
+static void html_close(void *state)
+{
+	struct html *h = state;
+	htmlFreeParserCtxt(h->context);
+}
+
+static void ignore_error(void *context, const char *format, ...)
+{
+	(void)context;
+	(void)format;
+}
+
+status parse_html_init(struct mem_scope *scope, struct chunker *chunker, struct parser *ret_parser,
+		       struct fault *reterr)
+{
+	struct html *h = mem_new(scope, struct html);
+	if (h == NULL)
+		return fault_set(reterr, mem_refusal(), "no memory to parse the page");
+	htmlSAXHandler handler = {
+		.startElement = on_open,
+		.endElement = on_close,
+		.characters = on_characters,
+		.ignorableWhitespace = on_characters,
+		.warning = ignore_error,
+		.error = ignore_error,
+	};
+	h->out = chunker;
+	h->context = htmlCreatePushParserCtxt(&handler, h, NULL, 0, NULL, XML_CHAR_ENCODING_UTF8);
+	if (h->context == NULL)
+		return fault_set(reterr, ST_OOM, "no memory to parse the page");
+	htmlCtxtUseOptions(h->context, HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_NOERROR |
+					       HTML_PARSE_NOWARNING | HTML_PARSE_IGNORE_ENC);
+	status st = mem_on_close(scope, html_close, h);
+	if (st != ST_OK) {
+		html_close(h);
+		return fault_set(reterr, st, "no memory to parse the page");
+	}
+	*ret_parser = (struct parser){h, html_feed, html_end};
+	return ST_OK;
+}
