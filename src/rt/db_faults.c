@@ -1,5 +1,6 @@
 #include "rt/db_faults.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <string.h>
@@ -44,11 +45,20 @@ static int file_read(sqlite3_file *f, void *into, int bytes, sqlite3_int64 at)
 	return real_of(f)->pMethods->xRead(real_of(f), into, bytes, at);
 }
 
+/* SQLite itself calls only ENOSPC a full disk: a quota or a file size limit is one to us as well. */
+static bool is_full(sqlite3_file *f)
+{
+	int reason = 0;
+	(void)real_of(f)->pMethods->xFileControl(real_of(f), SQLITE_FCNTL_LAST_ERRNO, &reason);
+	return reason == ENOSPC || reason == EDQUOT || reason == EFBIG;
+}
+
 static int file_write(sqlite3_file *f, const void *from, int bytes, sqlite3_int64 at)
 {
 	if (mem_fault_hit(MEM_FAULT_IO))
 		return SQLITE_IOERR_WRITE;
-	return real_of(f)->pMethods->xWrite(real_of(f), from, bytes, at);
+	int code = real_of(f)->pMethods->xWrite(real_of(f), from, bytes, at);
+	return code == SQLITE_IOERR_WRITE && is_full(f) ? SQLITE_FULL : code;
 }
 
 static int file_truncate(sqlite3_file *f, sqlite3_int64 bytes)

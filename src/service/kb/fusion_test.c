@@ -12,8 +12,13 @@
 /* A Chinese knowledge base of 1,500 rows as measured: background .81, answers near .90. */
 static struct fusion_query hybrid(void)
 {
-	return (struct fusion_query){.arm = KB_HYBRID, .has_vector = true, .chunks = 1500,
-				     .cosine_mean = 0.81F, .terms = 8, .terms_found = 6, .idf_sum = 40,
+	return (struct fusion_query){.arm = KB_HYBRID,
+				     .has_vector = true,
+				     .chunks = 1500,
+				     .cosine_mean = 0.81F,
+				     .terms = 8,
+				     .terms_found = 6,
+				     .idf_sum = 40,
 				     .idf_found_sum = 30};
 }
 
@@ -22,10 +27,12 @@ static void test_fusion__a_strong_match_is_believed_and_a_weak_one_is_not(void *
 	(void)state;
 	struct fusion_query q = hybrid();
 	struct kb_evidence e;
-	struct fusion_candidate strong[] = {{.chunk = 1, .cosine = 0.915F, .bm25 = 28, .coverage = 0.5F}};
+	struct fusion_candidate strong[] = {
+		{.chunk = 1, .cosine = 0.915F, .bm25 = 28, .coverage = 0.5F}};
 	fusion_rank(&q, strong, ARRAY_COUNT(strong), &e);
 	assert_true(e.confidence > 0.9F && e.confidence <= 1);
-	struct fusion_candidate weak[] = {{.chunk = 1, .cosine = 0.865F, .bm25 = 4, .coverage = 0.1F}};
+	struct fusion_candidate weak[] = {
+		{.chunk = 1, .cosine = 0.865F, .bm25 = 4, .coverage = 0.1F}};
 	fusion_rank(&q, weak, ARRAY_COUNT(weak), &e);
 	assert_true(e.confidence < 0.3F && e.confidence >= 0);
 	assert_float_equal(e.confidence, weak[0].score, 0);
