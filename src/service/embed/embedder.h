@@ -24,7 +24,8 @@ enum embed_kind { EMBED_PASSAGE, EMBED_QUERY, EMBED_PLAIN /* no prefix */ };
 
 struct embedder_info {
 	char name[EMBED_NAME_BYTES]; /* "multilingual-e5-small" */
-	char id[EMBED_ID_BYTES];     /* name and weight hash: vectors are comparable iff ids are equal */
+	char id[EMBED_ID_BYTES]; /* name and weight hash: vectors are comparable iff ids are equal
+				  */
 	uint32_t dim;
 	uint32_t tokens_max; /* of one window, special tokens included */
 	char query_prefix[EMBED_PREFIX_BYTES], passage_prefix[EMBED_PREFIX_BYTES];
@@ -40,7 +41,8 @@ struct embed_job {
 struct embedder;
 
 struct embedder_ops {
-	/* count x dim floats into ret_vectors, row after row. *ret_tokens (NULL allowed): tokens read. */
+	/* count x dim floats into ret_vectors, row after row. *ret_tokens (NULL allowed): tokens
+	 * read. */
 	status (*embed)(struct embedder *e, const struct embed_job *job, float *ret_vectors,
 			size_t *ret_tokens, struct fault *reterr);
 	/* Tokens of one text, without prefix and special tokens. */

@@ -11,7 +11,8 @@ enum { ALIGN = 64, ALIAS = 1024 };
 
 void encoder_init(struct encoder *encoder, const unsigned char *data, const struct kernels *kernels)
 {
-	*encoder = (struct encoder){data, (const struct packed_header *)(const void *)data, kernels};
+	*encoder =
+		(struct encoder){data, (const struct packed_header *)(const void *)data, kernels};
 }
 
 size_t encoder_batch_rows(const struct encoder *encoder)
@@ -96,7 +97,8 @@ static const float *floats_at(const struct encoder *encoder, uint64_t offset)
 static struct kernel_matrix matrix_at(const struct encoder *encoder, uint64_t offset, uint32_t n,
 				      uint32_t k)
 {
-	struct pack_parts parts = pack_matrix_parts((enum packed_precision)encoder->header->precision, n);
+	struct pack_parts parts =
+		pack_matrix_parts((enum packed_precision)encoder->header->precision, n);
 	return (struct kernel_matrix){.bias = floats_at(encoder, offset),
 				      .scale = floats_at(encoder, offset + parts.scale),
 				      .sum = floats_at(encoder, offset + parts.sum),
@@ -124,10 +126,12 @@ static void multiply(const struct encoder *encoder, struct encoder_work *work, s
 	encoder->kernels->matmul(&matrix, &in, rows, p->out, p->finish);
 }
 
-static void norm(const struct encoder *encoder, struct encoder_work *work, size_t rows, uint64_t offset)
+static void norm(const struct encoder *encoder, struct encoder_work *work, size_t rows,
+		 uint64_t offset)
 {
 	const struct packed_header *h = encoder->header;
-	encoder->kernels->norm(floats_at(encoder, offset), h->norm_eps, h->dim, work->x, work->act, rows);
+	encoder->kernels->norm(floats_at(encoder, offset), h->norm_eps, h->dim, work->x, work->act,
+			       rows);
 }
 
 static struct kernel_rows rows_from(struct kernel_rows rows, size_t first)
@@ -184,8 +188,8 @@ static bool embed(const struct encoder *encoder, struct encoder_work *work,
 			float *x = (float *)(void *)at.data;
 			const float *position = positions + row * h->dim;
 			packed_row_read(h->rows_format,
-					encoder->data + h->rows.offset + (size_t)id * h->row_bytes, h->dim,
-					x);
+					encoder->data + h->rows.offset + (size_t)id * h->row_bytes,
+					h->dim, x);
 			for (size_t j = 0; j < h->dim; j++)
 				x[j] += position[j];
 		}
@@ -203,9 +207,10 @@ status encoder_run(const struct encoder *encoder, struct encoder_work *work,
 	ASSERT(batch->rows >= 1);
 	ASSERT(batch->rows <= work->rows_max);
 	if (!embed(encoder, work, batch))
-		return fault_set(reterr, ST_CORRUPT,
-				 "the vocabulary of '%s' has a token without a row: import it again",
-				 h->name);
+		return fault_set(
+			reterr, ST_CORRUPT,
+			"the vocabulary of '%s' has a token without a row: import it again",
+			h->name);
 	for (uint32_t i = 0; i < h->layer_count; i++) {
 		if (cancel_is_set(batch->cancel))
 			return fault_set(reterr, ST_CANCELLED, "embedding was cancelled");

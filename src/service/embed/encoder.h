@@ -1,8 +1,8 @@
 /* embed/encoder.h -- the forward pass of a BERT encoder over one batch of token ids.
  *
- * A batch is the rows of several windows laid end to end, without padding; attention and positions keep
- * to their own window. For each layer: one matmul for Q, K and V, attention for each window, then three
- * matmuls that finish their tiles with the residual or the GELU while those are in L1.
+ * A batch is the rows of several windows laid end to end, without padding; attention and positions
+ * keep to their own window. For each layer: one matmul for Q, K and V, attention for each window,
+ * then three matmuls that finish their tiles with the residual or the GELU while those are in L1.
  *
  * Memory   A workspace is one block whose size encoder_work_bytes() tells; a run allocates nothing.
  * Threads  An encoder is read-only and shared; a workspace belongs to one run at a time. */
@@ -25,11 +25,11 @@ struct encoder {
 
 struct encoder_work { /* carved out of one block; see encoder.c */
 	size_t rows_max;
-	struct kernel_rows x;             /* f32 residual stream */
-	struct kernel_rows act;           /* its layer norm, input of qkv and up */
-	struct kernel_rows qkv, context;  /* live while up is not, */
-	struct kernel_rows up;            /* so they share their bytes */
-	struct kernel_quant quant;        /* int8 only */
+	struct kernel_rows x;            /* f32 residual stream */
+	struct kernel_rows act;          /* its layer norm, input of qkv and up */
+	struct kernel_rows qkv, context; /* live while up is not, */
+	struct kernel_rows up;           /* so they share their bytes */
+	struct kernel_quant quant;       /* int8 only */
 	unsigned char *attention;
 };
 
@@ -41,12 +41,13 @@ struct encoder_batch {
 	const int32_t *ids; /* of all windows */
 	const struct encoder_window *windows;
 	size_t window_count;
-	size_t rows; /* 1..rows_max */
+	size_t rows;                 /* 1..rows_max */
 	const struct cancel *cancel; /* NULL: cannot be cancelled */
 };
 
 /* data is the mapped file after packed_check(); it must outlive the encoder. */
-void encoder_init(struct encoder *encoder, const unsigned char *data, const struct kernels *kernels);
+void encoder_init(struct encoder *encoder, const unsigned char *data,
+		  const struct kernels *kernels);
 
 /* Tokens a batch should have for speed: more only costs memory and misses in L2. */
 size_t encoder_batch_rows(const struct encoder *encoder);
@@ -56,8 +57,8 @@ size_t encoder_work_bytes(const struct encoder *encoder, size_t rows_max);
 void encoder_work_init(struct encoder_work *work, const struct encoder *encoder, size_t rows_max,
 		       unsigned char *memory);
 
-/* Run all layers; the result stays in the workspace for encoder_pool(). ST_CANCELLED is returned within
- * one layer of one batch; ST_CORRUPT when an id has no row. */
+/* Run all layers; the result stays in the workspace for encoder_pool(). ST_CANCELLED is returned
+ * within one layer of one batch; ST_CORRUPT when an id has no row. */
 MUST_CHECK status encoder_run(const struct encoder *encoder, struct encoder_work *work,
 			      const struct encoder_batch *batch, struct fault *reterr);
 

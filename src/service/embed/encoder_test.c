@@ -1,6 +1,6 @@
-/* The whole forward pass of every kernel, precision, head size and pooling against the same model in
- * double arithmetic. The model is random, so errors do not cancel: the floors below are what rounding
- * leaves of the cosine, measured once and given a third of room. */
+/* The whole forward pass of every kernel, precision, head size and pooling against the same model
+ * in double arithmetic. The model is random, so errors do not cancel: the floors below are what
+ * rounding leaves of the cosine, measured once and given a third of room. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,8 @@
 
 enum { DIM_MAX = 128, ROWS_MAX = 200 };
 
-static const double cosine_floor[3] = {[PACKED_BF16] = 0.9998, [PACKED_INT8] = 0.998, [PACKED_F32] = 0.9999999};
+static const double cosine_floor[3] = {
+	[PACKED_BF16] = 0.9998, [PACKED_INT8] = 0.998, [PACKED_F32] = 0.9999999};
 
 /* Windows of 1, 77, 5 and 100 tokens. */
 static const struct encoder_window windows[] = {{0, 1}, {1, 77}, {78, 5}, {83, 100}};
@@ -57,7 +58,8 @@ static void run_open(struct run *r, const struct random_shape *shape, const stru
 					  .rows = 183};
 }
 
-static void check_vectors(struct run *r, enum packed_precision precision, enum packed_pooling pooling)
+static void check_vectors(struct run *r, enum packed_precision precision,
+			  enum packed_pooling pooling)
 {
 	struct fault fault;
 	assert_int_equal(encoder_run(&r->encoder, &r->work, &r->batch, &fault), ST_OK);
@@ -66,8 +68,8 @@ static void check_vectors(struct run *r, enum packed_precision precision, enum p
 		float got[DIM_MAX];
 		double want[DIM_MAX], cosine = 0, length = 0;
 		encoder_pool(&r->encoder, &r->work, &windows[i], got);
-		random_model_embed(scratch, &r->model, r->ids + windows[i].first, windows[i].rows, pooling,
-				   want);
+		random_model_embed(scratch, &r->model, r->ids + windows[i].first, windows[i].rows,
+				   pooling, want);
 		for (size_t j = 0; j < r->model.shape.dim; j++) {
 			cosine += (double)got[j] * want[j];
 			length += (double)got[j] * (double)got[j];

@@ -23,14 +23,15 @@ struct workspace {
 	struct encoder_window windows[WINDOWS_MAX];
 	size_t text_of[WINDOWS_MAX]; /* whose window it is */
 	size_t window_count, rows;
-	int32_t *stage; /* one window that may not fit any more: tokens_max */
-	float *vector;  /* of one window: dim */
+	int32_t *stage;         /* one window that may not fit any more: tokens_max */
+	float *vector;          /* of one window: dim */
 	unsigned char *scratch; /* the tokenizer's */
 };
 
 struct prefix {
 	struct span text;
-	int32_t ids[EMBED_PREFIX_BYTES]; /* what it is on its own: repeated in the later windows of a text */
+	int32_t ids[EMBED_PREFIX_BYTES]; /* what it is on its own: repeated in the later windows of
+					    a text */
 	size_t count;
 };
 
@@ -76,7 +77,8 @@ static status call_flush(struct call *call, struct fault *reterr)
 		return ST_OK;
 	status st = encoder_run(&e->encoder, &w->encoder, &batch, reterr);
 	for (size_t i = 0; st == ST_OK && i < w->window_count; i++) {
-		float *sum = call->vectors + w->text_of[i] * dim, weight = (float)w->windows[i].rows;
+		float *sum = call->vectors + w->text_of[i] * dim,
+		      weight = (float)w->windows[i].rows;
 		encoder_pool(&e->encoder, &w->encoder, &w->windows[i], w->vector);
 		for (size_t j = 0; j < dim; j++)
 			sum[j] += weight * w->vector[j];
@@ -104,8 +106,8 @@ static status call_add_window(struct call *call, size_t text, size_t rows, struc
 	return ST_OK;
 }
 
-/* Cut one text into windows of [first] prefix tokens [last]. The prefix is tokenized together with the
- * text, as the model was trained; later windows repeat its own tokens. */
+/* Cut one text into windows of [first] prefix tokens [last]. The prefix is tokenized together with
+ * the text, as the model was trained; later windows repeat its own tokens. */
 static status call_add_text(struct call *call, size_t text, struct fault *reterr)
 {
 	const struct engine *e = call->engine;
@@ -121,8 +123,8 @@ static status call_add_text(struct call *call, size_t text, struct fault *reterr
 			stage[rows++] = call->prefix->ids[i];
 		size_t count = 0, room = h->tokens_max - 1 - rows;
 		if (!cursor.done)
-			count = tokenizer_encode(&e->tokenizer, &cursor, call->work->scratch, stage + rows,
-						 room);
+			count = tokenizer_encode(&e->tokenizer, &cursor, call->work->scratch,
+						 stage + rows, room);
 		if (count == 0 && windows > 0)
 			return ST_OK; /* an empty text still is one window */
 		rows += count;
@@ -215,9 +217,11 @@ static status workspace_new(struct engine *e, struct lane *lane, struct fault *r
 		memory = mem_new_aligned(e->scope, unsigned char,
 					 encoder_work_bytes(&e->encoder, rows_max), 64);
 	}
-	if (memory == NULL || w->ids == NULL || w->stage == NULL || w->vector == NULL || w->scratch == NULL)
-		return fault_set(reterr, mem_refusal(), "no memory for a workspace of '%s' (%zu KiB)",
-				 h->name, encoder_work_bytes(&e->encoder, rows_max) / KIB);
+	if (memory == NULL || w->ids == NULL || w->stage == NULL || w->vector == NULL ||
+	    w->scratch == NULL)
+		return fault_set(reterr, mem_refusal(),
+				 "no memory for a workspace of '%s' (%zu KiB)", h->name,
+				 encoder_work_bytes(&e->encoder, rows_max) / KIB);
 	encoder_work_init(&w->encoder, &e->encoder, rows_max, memory);
 	lane_add(lane, w);
 	return ST_OK;
@@ -255,8 +259,8 @@ static status model_open(struct engine *e, const char *path, const struct engine
 	struct span section = {(const char *)e->map.data + h->tokenizer.offset, h->tokenizer.bytes};
 	st = tokenizer_init(section, &e->tokenizer, reterr);
 	if (st == ST_OK && e->tokenizer.vocabulary > h->vocab)
-		st = fault_set(reterr, ST_CORRUPT, "'%s' has %u tokens but %u rows for them", h->name,
-			       e->tokenizer.vocabulary, h->vocab);
+		st = fault_set(reterr, ST_CORRUPT, "'%s' has %u tokens but %u rows for them",
+			       h->name, e->tokenizer.vocabulary, h->vocab);
 	return st;
 }
 
@@ -301,7 +305,8 @@ status engine_open(struct mem_scope *parent, const char *path, const struct engi
 		return fault_set(reterr, mem_refusal(), "no memory for the model '%s'", path);
 	struct engine *e = mem_new(scope, struct engine);
 	if (e == NULL) {
-		status refused = fault_set(reterr, mem_refusal(), "no memory for the model '%s'", path);
+		status refused =
+			fault_set(reterr, mem_refusal(), "no memory for the model '%s'", path);
 		mem_scope_close(scope);
 		return refused;
 	}

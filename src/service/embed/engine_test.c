@@ -1,5 +1,5 @@
-/* The engine over a small random model with a vocabulary of made-up words: windows, prefixes, batches,
- * waiting, cancelling, refusals. Real models: engine_model_test.c. */
+/* The engine over a small random model with a vocabulary of made-up words: windows, prefixes,
+ * batches, waiting, cancelling, refusals. Real models: engine_model_test.c. */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -21,12 +21,20 @@
 #include "mem/faults.h"
 #include "rt/file.h"
 
-enum { FIRST = 1, LAST = 2, UNKNOWN = 3, QUERY = 4, COLON = 5, WORDS = 6, VOCAB = 50, DIM = 64, WINDOW = 100 };
+enum {
+	FIRST = 1,
+	LAST = 2,
+	UNKNOWN = 3,
+	QUERY = 4,
+	COLON = 5,
+	WORDS = 6,
+	VOCAB = 50,
+	DIM = 64,
+	WINDOW = 100
+};
 
-static const struct engine_options defaults = {.precision = EMBED_F32,
-					       .batch_workspaces = 1,
-					       .query_workspaces = 1,
-					       .waiting_max = 4};
+static const struct engine_options defaults = {
+	.precision = EMBED_F32, .batch_workspaces = 1, .query_workspaces = 1, .waiting_max = 4};
 
 struct small_model {
 	struct mem_scope *scope;
@@ -110,8 +118,8 @@ static struct span text_make(struct mem_scope *scope, int start, size_t count, i
 	return (struct span){text, count > 0 ? 4 * count - 1 : 0};
 }
 
-static void embed(struct small_model *b, const struct span *texts, size_t count, enum embed_kind kind,
-		  float *ret_vectors, size_t *ret_tokens)
+static void embed(struct small_model *b, const struct span *texts, size_t count,
+		  enum embed_kind kind, float *ret_vectors, size_t *ret_tokens)
 {
 	struct embed_job job = {.texts = texts, .count = count, .kind = kind};
 	struct fault fault = {0};
@@ -120,7 +128,8 @@ static void embed(struct small_model *b, const struct span *texts, size_t count,
 }
 
 /* Add the vector of [FIRST] prefix ids [LAST], weighed by its length, to sum. */
-static void add_window(struct small_model *b, bool query, const int32_t *ids, size_t count, double *sum)
+static void add_window(struct small_model *b, bool query, const int32_t *ids, size_t count,
+		       double *sum)
 {
 	int32_t window[WINDOW];
 	double vector[DIM];
@@ -257,8 +266,9 @@ static void test_engine__a_query_does_not_wait_for_passages(void **state)
 	float vector[DIM];
 	pthread_t thread;
 	small_open(&b);
-	struct span *texts = mem_new_array(b.scope, struct span, TEXTS), text = text_make(b.scope, 0, 90, ids);
-	call.vectors = mem_new_array(b.scope, float, (size_t)TEXTS * DIM);
+	struct span *texts = mem_new_array(b.scope, struct span, TEXTS),
+		    text = text_make(b.scope, 0, 90, ids);
+	call.vectors = mem_new_array(b.scope, float, (size_t)TEXTS *DIM);
 	assert_non_null(call.vectors);
 	for (size_t i = 0; i < TEXTS; i++)
 		texts[i] = text;
@@ -318,7 +328,8 @@ static void test_engine__open_gives_everything_back_on_failure(void **state)
 	small_close(&b);
 }
 
-static status open_with(struct small_model *b, const char *path, const struct engine_options *options)
+static status open_with(struct small_model *b, const char *path,
+			const struct engine_options *options)
 {
 	struct fault fault;
 	struct embedder *e = NULL;

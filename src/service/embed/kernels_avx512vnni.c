@@ -6,4 +6,4 @@
 
 #include "embed/vec_avx512.h"
 
-#include "embed/kernels_impl.h"
+#include "embed/kernels_impl.inc"

@@ -6,4 +6,4 @@
 
 #include "embed/vec_plain.h"
 
-#include "embed/kernels_impl.h"
+#include "embed/kernels_impl.inc"

@@ -1,6 +1,6 @@
-/* Every kernel that this CPU can run, against sums in double over the same rounded inputs. What is left
- * is the order of f32 additions (the tolerance TIGHT) and, where results are stored as bf16, half a unit
- * of its 8 bits. */
+/* Every kernel that this CPU can run, against sums in double over the same rounded inputs. What is
+ * left is the order of f32 additions (the tolerance TIGHT) and, where results are stored as bf16,
+ * half a unit of its 8 bits. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,7 +50,7 @@ struct rows {
 static struct rows rows_new(struct mem_scope *scope, size_t rows, size_t columns, size_t bytes)
 {
 	size_t stride = columns * bytes + 12;
-	unsigned char *data = mem_new_array(scope, unsigned char, rows * stride + 4);
+	unsigned char *data = mem_new_array(scope, unsigned char, rows *stride + 4);
 	assert_non_null(data);
 	return (struct rows){{data + 4, stride}, columns, bytes};
 }
@@ -82,7 +82,8 @@ static void rows_fill(struct rows *r, size_t rows, float scale)
 			rows_set(r, i, j, noise() * scale);
 }
 
-static void check(const char *what, const struct kernels *k, double got, double want, double tolerance)
+static void check(const char *what, const struct kernels *k, double got, double want,
+		  double tolerance)
 {
 	tolerance += 5e-6 * fabs(want); /* f32 sums of up to 4096 terms */
 	if (fabs(got - want) <= tolerance)
@@ -92,7 +93,8 @@ static void check(const char *what, const struct kernels *k, double got, double 
 
 /* ---- every kernel of this CPU ---- */
 
-typedef void each_fn(struct mem_scope *scope, const struct kernels *k, enum packed_precision precision);
+typedef void each_fn(struct mem_scope *scope, const struct kernels *k,
+		     enum packed_precision precision);
 
 static void each_kernel(each_fn *test)
 {
@@ -124,7 +126,8 @@ struct matmul_case {
 	bool quantised;
 };
 
-static void weights_seen(struct matmul_case *c, const float *source, enum packed_precision precision)
+static void weights_seen(struct matmul_case *c, const float *source,
+			 enum packed_precision precision)
 {
 	for (size_t n = 0; n < c->matrix.n; n++)
 		for (size_t i = 0; i < c->matrix.k; i++) {
@@ -143,22 +146,24 @@ static struct matmul_case matmul_new(struct mem_scope *scope, const struct kerne
 {
 	uint32_t rows = shape[0], n = shape[1], depth = shape[2];
 	struct matmul_case c = {.rows = rows, .quantised = precision == PACKED_INT8};
-	float *source = mem_new_array(scope, float, (size_t)n * depth);
+	float *source = mem_new_array(scope, float, (size_t)n *depth);
 	float *bias = mem_new_array(scope, float, n);
-	unsigned char *blob = mem_new_array(scope, unsigned char, pack_matrix_bytes(precision, n, depth));
-	c.weights = mem_new_array(scope, float, (size_t)n * depth);
+	unsigned char *blob =
+		mem_new_array(scope, unsigned char, pack_matrix_bytes(precision, n, depth));
+	c.weights = mem_new_array(scope, float, (size_t)n *depth);
 	for (size_t i = 0; i < (size_t)n * depth; i++)
 		source[i] = noise() * 0.05f;
 	for (size_t i = 0; i < n; i++)
 		bias[i] = noise() * 0.1f;
 	pack_matrix(precision, n, depth, source, bias, blob);
 	struct pack_parts parts = pack_matrix_parts(precision, n);
-	c.matrix = (struct kernel_matrix){.bias = (const float *)(const void *)blob,
-					  .scale = (const float *)(const void *)(blob + parts.scale),
-					  .sum = (const float *)(const void *)(blob + parts.sum),
-					  .panels = blob + parts.panels,
-					  .n = n,
-					  .k = depth};
+	c.matrix =
+		(struct kernel_matrix){.bias = (const float *)(const void *)blob,
+				       .scale = (const float *)(const void *)(blob + parts.scale),
+				       .sum = (const float *)(const void *)(blob + parts.sum),
+				       .panels = blob + parts.panels,
+				       .n = n,
+				       .k = depth};
 	weights_seen(&c, source, precision);
 	c.act = rows_new(scope, rows, depth, k->act_bytes);
 	rows_fill(&c.act, rows, 1.0f);
@@ -173,16 +178,19 @@ static struct matmul_case matmul_new(struct mem_scope *scope, const struct kerne
 	return c;
 }
 
-static double quant_value(const struct kernels *k, const struct matmul_case *c, size_t row, size_t i)
+static double quant_value(const struct kernels *k, const struct matmul_case *c, size_t row,
+			  size_t i)
 {
-	const unsigned char *at = c->quant.rows.data + row * c->quant.rows.stride + i * k->quant_bytes;
+	const unsigned char *at =
+		c->quant.rows.data + row * c->quant.rows.stride + i * k->quant_bytes;
 	int16_t wide = *at;
 	if (k->quant_bytes == 2)
 		memcpy(&wide, at, sizeof(wide));
 	return ((double)wide - (double)c->in.zero[row]) * (double)c->in.scale[row];
 }
 
-static double matmul_want(const struct kernels *k, const struct matmul_case *c, size_t row, size_t n)
+static double matmul_want(const struct kernels *k, const struct matmul_case *c, size_t row,
+			  size_t n)
 {
 	double sum = (double)c->matrix.bias[n];
 	for (size_t i = 0; i < c->matrix.k; i++) {
@@ -192,8 +200,8 @@ static double matmul_want(const struct kernels *k, const struct matmul_case *c, 
 	return sum;
 }
 
-static void check_shape(struct mem_scope *scope, const struct kernels *k, enum packed_precision precision,
-			const uint32_t shape[3])
+static void check_shape(struct mem_scope *scope, const struct kernels *k,
+			enum packed_precision precision, const uint32_t shape[3])
 {
 	struct matmul_case c = matmul_new(scope, k, precision, shape);
 	struct rows stored = rows_new(scope, c.rows, c.matrix.n, k->act_bytes), gelu = stored;
@@ -208,7 +216,8 @@ static void check_shape(struct mem_scope *scope, const struct kernels *k, enum p
 	double unit = k->act_bytes == 2 ? BF16_UNIT : 0, fast = precision == PACKED_F32 ? 0 : 5e-5;
 	for (size_t i = 0; i < c.rows; i++)
 		for (size_t j = 0; j < c.matrix.n; j++) {
-			double want = matmul_want(k, &c, i, j), phi = 0.5 * (1 + erf(want / sqrt(2)));
+			double want = matmul_want(k, &c, i, j),
+			       phi = 0.5 * (1 + erf(want / sqrt(2)));
 			check("sum", k, rows_get(&stored, i, j), want, TIGHT + unit * fabs(want));
 			check("residual", k, rows_get(&residual, i, j), want + 0.5, TIGHT);
 			check("gelu", k, rows_get(&gelu, i, j), want * phi,
@@ -216,14 +225,15 @@ static void check_shape(struct mem_scope *scope, const struct kernels *k, enum p
 		}
 }
 
-static void matmul_of(struct mem_scope *scope, const struct kernels *k, enum packed_precision precision)
+static void matmul_of(struct mem_scope *scope, const struct kernels *k,
+		      enum packed_precision precision)
 {
 	static const uint32_t shapes[][3] = {
-		/* rows, output channels, inputs: every number of rows that a tile can have, the shapes of
-		 * MiniLM, e5, bge and BERT base and large, and more rows than one tile */
-		{1, 32, 32},   {2, 64, 384},  {3, 96, 512},  {4, 32, 768},   {5, 64, 1024}, {6, 32, 1536},
-		{7, 96, 384},  {8, 32, 2048}, {9, 64, 3072}, {10, 32, 4096}, {11, 32, 64},  {12, 160, 96},
-		{13, 32, 384}, {25, 64, 384}, {37, 32, 320},
+		/* rows, output channels, inputs: every number of rows that a tile can have, the
+		 * shapes of MiniLM, e5, bge and BERT base and large, and more rows than one tile */
+		{1, 32, 32},   {2, 64, 384},  {3, 96, 512},  {4, 32, 768},  {5, 64, 1024},
+		{6, 32, 1536}, {7, 96, 384},  {8, 32, 2048}, {9, 64, 3072}, {10, 32, 4096},
+		{11, 32, 64},  {12, 160, 96}, {13, 32, 384}, {25, 64, 384}, {37, 32, 320},
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(shapes); i++) {
 		mem_scope_reset(scope);
@@ -238,7 +248,8 @@ static void test_matmul__equals_the_sum_of_products(void **state)
 }
 
 /* Rows of one sign, constant rows and rows of zeros keep to half a step of their scale. */
-static void quantise_of(struct mem_scope *scope, const struct kernels *k, enum packed_precision precision)
+static void quantise_of(struct mem_scope *scope, const struct kernels *k,
+			enum packed_precision precision)
 {
 	enum { ROWS = 5, K = 96 };
 	if (precision != PACKED_INT8)
@@ -253,8 +264,8 @@ static void quantise_of(struct mem_scope *scope, const struct kernels *k, enum p
 	k->quantise(c.act.rows, ROWS, K, &c.in);
 	for (size_t row = 0; row < ROWS; row++)
 		for (size_t i = 0; i < K; i++)
-			check("quantised value", k, quant_value(k, &c, row, i), rows_get(&c.act, row, i),
-			      (double)c.in.scale[row] * 1.01);
+			check("quantised value", k, quant_value(k, &c, row, i),
+			      rows_get(&c.act, row, i), (double)c.in.scale[row] * 1.01);
 	assert_true(c.in.scale[4] < 0.24f);
 }
 
@@ -266,12 +277,14 @@ static void test_quantise__keeps_within_one_step(void **state)
 
 /* ---- layer norm ---- */
 
-static void norm_of(struct mem_scope *scope, const struct kernels *k, enum packed_precision precision)
+static void norm_of(struct mem_scope *scope, const struct kernels *k,
+		    enum packed_precision precision)
 {
 	enum { ROWS = 3, DIM = 416 };
 	(void)precision;
 	float *norm = mem_new_array(scope, float, 2 * DIM);
-	struct rows x = rows_new(scope, ROWS, DIM, 4), act = rows_new(scope, ROWS, DIM, k->act_bytes);
+	struct rows x = rows_new(scope, ROWS, DIM, 4),
+		    act = rows_new(scope, ROWS, DIM, k->act_bytes);
 	double want[ROWS][DIM];
 	for (size_t i = 0; i < 2 * DIM; i++)
 		norm[i] = noise();
@@ -283,7 +296,8 @@ static void norm_of(struct mem_scope *scope, const struct kernels *k, enum packe
 		for (size_t j = 0; j < DIM; j++)
 			squares += pow(rows_get(&x, i, j) - mean, 2) / DIM;
 		for (size_t j = 0; j < DIM; j++)
-			want[i][j] = (rows_get(&x, i, j) - mean) / sqrt(squares + 1e-5) * (double)norm[j] +
+			want[i][j] = (rows_get(&x, i, j) - mean) / sqrt(squares + 1e-5) *
+					     (double)norm[j] +
 				     (double)norm[DIM + j];
 	}
 	k->norm(norm, 1e-5f, DIM, x.rows, act.rows, ROWS);
@@ -313,7 +327,8 @@ static void attention_want(const struct rows *qkv, const struct kernel_attention
 	for (size_t j = 0; j < job->rows; j++) {
 		score[j] = 0;
 		for (size_t i = 0; i < size; i++)
-			score[j] += rows_get(qkv, row, at + i) * rows_get(qkv, j, job->dim + at + i);
+			score[j] +=
+				rows_get(qkv, row, at + i) * rows_get(qkv, j, job->dim + at + i);
 		top = fmax(top, score[j]);
 	}
 	memset(ret_out, 0, size * sizeof(*ret_out));
@@ -341,18 +356,21 @@ static void check_attention(struct mem_scope *scope, const struct kernels *k,
 	memset(job.scratch, 0xff, bytes); /* NaN: what is not written must not be read */
 	rows_fill(&qkv, rows, 0.7f);
 	k->attention(&job);
-	double tolerance = precision == PACKED_F32 ? TIGHT : k->act_bytes == 2 ? 3 * BF16_UNIT : 5e-4;
+	double tolerance = precision == PACKED_F32 ? TIGHT
+			   : k->act_bytes == 2     ? 3 * BF16_UNIT
+						   : 5e-4;
 	for (size_t i = 0; i < rows; i++)
 		for (size_t head = 0; head < HEADS; head++) {
 			double want[64];
 			attention_want(&qkv, &job, i, head, want);
 			for (size_t j = 0; j < head_size; j++)
-				check("attention", k, rows_get(&out, i, head * head_size + j), want[j],
-				      tolerance);
+				check("attention", k, rows_get(&out, i, head * head_size + j),
+				      want[j], tolerance);
 		}
 }
 
-static void attention_of(struct mem_scope *scope, const struct kernels *k, enum packed_precision precision)
+static void attention_of(struct mem_scope *scope, const struct kernels *k,
+			 enum packed_precision precision)
 {
 	static const uint32_t rows[] = {1, 2, 7, 31, 32, 33, 64, 97, 130};
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {

@@ -43,12 +43,14 @@ static void wait_a_little(struct lane *lane)
 	pthread_cond_timedwait(&lane->freed, &lane->lock, &until);
 }
 
-status lane_take(struct lane *lane, const struct cancel *cancel, void **ret_place, struct fault *reterr)
+status lane_take(struct lane *lane, const struct cancel *cancel, void **ret_place,
+		 struct fault *reterr)
 {
 	status st = ST_OK;
 	pthread_mutex_lock(&lane->lock);
 	if (lane->idle_count == 0 && lane->waiting >= lane->waiting_max) {
-		st = fault_set(reterr, ST_BUSY, "%u texts are being embedded and %u wait: try again later",
+		st = fault_set(reterr, ST_BUSY,
+			       "%u texts are being embedded and %u wait: try again later",
 			       lane->place_count, lane->waiting);
 		goto out;
 	}

@@ -30,8 +30,8 @@ void lane_fini(struct lane *lane);
 /* One place more; before the first lane_take(). */
 void lane_add(struct lane *lane, void *place);
 
-/* An idle place, at once or when one becomes free. ST_BUSY: too many wait already. ST_CANCELLED: within
- * LANE_CANCEL_POLL_MS after cancel (NULL allowed) is set. */
+/* An idle place, at once or when one becomes free. ST_BUSY: too many wait already. ST_CANCELLED:
+ * within LANE_CANCEL_POLL_MS after cancel (NULL allowed) is set. */
 MUST_CHECK status lane_take(struct lane *lane, const struct cancel *cancel, void **ret_place,
 			    struct fault *reterr);
 void lane_give(struct lane *lane, void *place);

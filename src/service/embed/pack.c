@@ -48,7 +48,8 @@ static size_t panel_index(uint32_t c, uint32_t i, uint32_t k, uint32_t group)
 }
 
 /* Symmetric per channel: the largest weight becomes 127. Returns the sum of the s8. */
-static float quantise_row(const float *row, uint32_t k, float *ret_scale, uint32_t c, int8_t *panels)
+static float quantise_row(const float *row, uint32_t k, float *ret_scale, uint32_t c,
+			  int8_t *panels)
 {
 	float top = 0;
 	int32_t sum = 0;

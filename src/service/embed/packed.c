@@ -29,7 +29,8 @@ static float read_f16(const unsigned char *at)
 {
 	uint16_t half;
 	memcpy(&half, at, sizeof(half));
-	uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 0x3ff;
+	uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31,
+		 mantissa = half & 0x3ff;
 	if (exponent == 0) { /* zero and subnormal: the mantissa counts 2^-24 */
 		float value = (float)mantissa * 0x1p-24f;
 		return sign != 0 ? -value : value;
@@ -87,8 +88,8 @@ void packed_row_read(uint32_t rows_format, const unsigned char *row, uint32_t di
 
 static bool inside(const struct packed_header *h, uint64_t offset, uint64_t bytes)
 {
-	return offset % PACKED_ALIGN == 0 && offset >= PACKED_HEADER_BYTES && offset <= h->file_bytes &&
-	       bytes <= h->file_bytes - offset;
+	return offset % PACKED_ALIGN == 0 && offset >= PACKED_HEADER_BYTES &&
+	       offset <= h->file_bytes && bytes <= h->file_bytes - offset;
 }
 
 static bool terminated(const char *text, size_t bytes)
@@ -98,7 +99,8 @@ static bool terminated(const char *text, size_t bytes)
 
 static bool numbers_fit(const struct packed_header *h)
 {
-	if (h->precision > PACKED_F32 || h->pooling > PACKED_CLS || h->tokenizer_kind > PACKED_UNIGRAM)
+	if (h->precision > PACKED_F32 || h->pooling > PACKED_CLS ||
+	    h->tokenizer_kind > PACKED_UNIGRAM)
 		return false;
 	if (h->dim == 0 || h->dim % PACKED_PANEL != 0 || h->dim > EMBED_DIM_MAX)
 		return false;
@@ -116,7 +118,8 @@ static bool numbers_fit(const struct packed_header *h)
 		return false;
 	if (h->position_count > PACKED_POSITIONS_MAX || h->tokens_max > h->position_count)
 		return false;
-	return h->normalise == 1 && h->tokens_max >= PACKED_TOKENS_MIN && h->norm_eps > 0 && h->norm_eps < 1;
+	return h->normalise == 1 && h->tokens_max >= PACKED_TOKENS_MIN && h->norm_eps > 0 &&
+	       h->norm_eps < 1;
 }
 
 static bool vectors_fit(const struct packed_header *h)
@@ -145,26 +148,31 @@ status packed_check(const unsigned char *data, size_t bytes, struct fault *reter
 {
 	struct packed_header h;
 	if (bytes < PACKED_HEADER_BYTES)
-		return fault_set(reterr, ST_CORRUPT, "a packed model has at least %d bytes, not %zu",
+		return fault_set(reterr, ST_CORRUPT,
+				 "a packed model has at least %d bytes, not %zu",
 				 PACKED_HEADER_BYTES, bytes);
 	memcpy(&h, data, sizeof(h));
 	if (memcmp(h.magic, PACKED_MAGIC, sizeof(h.magic)) != 0)
-		return fault_set(reterr, ST_CORRUPT, "not a packed model: the first bytes are not %s",
-				 PACKED_MAGIC);
+		return fault_set(reterr, ST_CORRUPT,
+				 "not a packed model: the first bytes are not %s", PACKED_MAGIC);
 	if (h.endian != PACKED_ENDIAN || h.layout != PACKED_LAYOUT)
-		return fault_set(reterr, ST_UNSUPPORTED,
-				 "the packed model has another layout than this program: import it again");
+		return fault_set(
+			reterr, ST_UNSUPPORTED,
+			"the packed model has another layout than this program: import it again");
 	if (h.file_bytes != bytes)
-		return fault_set(reterr, ST_CORRUPT, "the packed model is cut: %zu bytes of %llu", bytes,
-				 (unsigned long long)h.file_bytes);
+		return fault_set(reterr, ST_CORRUPT, "the packed model is cut: %zu bytes of %llu",
+				 bytes, (unsigned long long)h.file_bytes);
 	if (!terminated(h.name, sizeof(h.name)) || !terminated(h.id, sizeof(h.id)) ||
 	    !terminated(h.query_prefix, sizeof(h.query_prefix)) ||
 	    !terminated(h.passage_prefix, sizeof(h.passage_prefix)))
-		return fault_set(reterr, ST_CORRUPT, "a text in the packed model's header has no end");
+		return fault_set(reterr, ST_CORRUPT,
+				 "a text in the packed model's header has no end");
 	if (!numbers_fit(&h))
-		return fault_set(reterr, ST_CORRUPT, "a number in the packed model's header is out of range");
+		return fault_set(reterr, ST_CORRUPT,
+				 "a number in the packed model's header is out of range");
 	if (!vectors_fit(&h))
-		return fault_set(reterr, ST_CORRUPT, "a section of the packed model lies outside the file");
+		return fault_set(reterr, ST_CORRUPT,
+				 "a section of the packed model lies outside the file");
 	for (uint32_t i = 0; i < h.layer_count; i++) {
 		struct packed_layer layer;
 		memcpy(&layer, data + h.layers + i * sizeof(layer), sizeof(layer));

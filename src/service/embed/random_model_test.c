@@ -50,8 +50,8 @@ static uint64_t image_add(struct random_model *m, const void *data, size_t bytes
 	return at;
 }
 
-static uint64_t image_add_matrix(struct random_model *m, enum packed_precision precision, uint32_t n,
-				 uint32_t k, const float *weight, const float *bias)
+static uint64_t image_add_matrix(struct random_model *m, enum packed_precision precision,
+				 uint32_t n, uint32_t k, const float *weight, const float *bias)
 {
 	uint64_t at = image_add(m, NULL, pack_matrix_bytes(precision, n, k));
 	pack_matrix(precision, n, k, weight, bias, m->image + at);
@@ -64,7 +64,8 @@ static uint64_t image_add_qkv(struct mem_scope *scope, struct random_model *m,
 {
 	uint32_t dim = m->shape.dim;
 	size_t square = (size_t)dim * dim;
-	float *weight = mem_new_array(scope, float, 3 * square), *bias = mem_new_array(scope, float, 3 * dim);
+	float *weight = mem_new_array(scope, float, 3 * square),
+	      *bias = mem_new_array(scope, float, 3 * dim);
 	for (int part = 0; part < 3; part++) {
 		float scale = part == RANDOM_Q ? pack_query_scale(dim / m->shape.heads) : 1;
 		for (size_t i = 0; i < square; i++)
@@ -88,12 +89,12 @@ static void image_make(struct mem_scope *scope, struct random_model *m, struct p
 	for (uint32_t i = 0; i < s->layers; i++) {
 		const struct random_layer *l = &m->layers[i];
 		layers[i].qkv = image_add_qkv(scope, m, precision, l);
-		layers[i].out = image_add_matrix(m, precision, s->dim, s->dim, l->weight[RANDOM_OUT],
-						 l->bias[RANDOM_OUT]);
+		layers[i].out = image_add_matrix(m, precision, s->dim, s->dim,
+						 l->weight[RANDOM_OUT], l->bias[RANDOM_OUT]);
 		layers[i].up = image_add_matrix(m, precision, s->ffn, s->dim, l->weight[RANDOM_UP],
 						l->bias[RANDOM_UP]);
-		layers[i].down = image_add_matrix(m, precision, s->dim, s->ffn, l->weight[RANDOM_DOWN],
-						  l->bias[RANDOM_DOWN]);
+		layers[i].down = image_add_matrix(m, precision, s->dim, s->ffn,
+						  l->weight[RANDOM_DOWN], l->bias[RANDOM_DOWN]);
 		layers[i].attention_norm = image_add(m, l->attention_norm, norm_bytes);
 		layers[i].output_norm = image_add(m, l->output_norm, norm_bytes);
 	}
@@ -125,7 +126,8 @@ void random_model_make(struct mem_scope *scope, const struct random_shape *shape
 		for (int j = 0; j < RANDOM_MATRICES; j++) {
 			uint32_t n, k;
 			matrix_shape(shape, j, &n, &k);
-			m->layers[i].weight[j] = noise_new(scope, (size_t)n * k, 1 / sqrtf((float)k), 0);
+			m->layers[i].weight[j] =
+				noise_new(scope, (size_t)n * k, 1 / sqrtf((float)k), 0);
 			m->layers[i].bias[j] = noise_new(scope, n, 0.1f, 0);
 		}
 		m->layers[i].attention_norm = norm_new(scope, shape->dim);
@@ -177,7 +179,7 @@ static double *multiply(struct mem_scope *scope, const struct random_model *m,
 {
 	uint32_t n, k;
 	matrix_shape(&m->shape, which, &n, &k);
-	double *out = mem_new_array(scope, double, rows * n);
+	double *out = mem_new_array(scope, double, rows *n);
 	ASSERT(out != NULL);
 	for (size_t r = 0; r < rows; r++)
 		for (size_t c = 0; c < n; c++) {
@@ -189,12 +191,14 @@ static double *multiply(struct mem_scope *scope, const struct random_model *m,
 	return out;
 }
 
-static double *attend(struct mem_scope *scope, const struct random_model *m, const struct random_layer *l,
-		      const double *x, size_t rows)
+static double *attend(struct mem_scope *scope, const struct random_model *m,
+		      const struct random_layer *l, const double *x, size_t rows)
 {
 	size_t dim = m->shape.dim, size = dim / m->shape.heads;
-	double *q = multiply(scope, m, l, RANDOM_Q, x, rows), *k = multiply(scope, m, l, RANDOM_K, x, rows);
-	double *v = multiply(scope, m, l, RANDOM_V, x, rows), *out = mem_new_array(scope, double, rows * dim);
+	double *q = multiply(scope, m, l, RANDOM_Q, x, rows),
+	       *k = multiply(scope, m, l, RANDOM_K, x, rows);
+	double *v = multiply(scope, m, l, RANDOM_V, x, rows),
+	       *out = mem_new_array(scope, double, rows *dim);
 	double *p = mem_new_array(scope, double, rows);
 	for (size_t at = 0; at < dim; at += size)
 		for (size_t r = 0; r < rows; r++) {
@@ -235,7 +239,7 @@ void random_model_embed(struct mem_scope *scratch, const struct random_model *m,
 			size_t rows, enum packed_pooling pooling, double *ret_vector)
 {
 	size_t dim = m->shape.dim;
-	double *x = mem_new_array(scratch, double, rows * dim), squares = 0;
+	double *x = mem_new_array(scratch, double, rows *dim), squares = 0;
 	ASSERT(x != NULL);
 	for (size_t r = 0; r < rows; r++)
 		for (size_t i = 0; i < dim; i++)

@@ -1,5 +1,5 @@
-/* embed/random_model_test.h -- for tests: a small model with random weights, as a packed image and as
- * the plain tensors that it was packed from. */
+/* embed/random_model_test.h -- for tests: a small model with random weights, as a packed image and
+ * as the plain tensors that it was packed from. */
 #ifndef EMBED_RANDOM_MODEL_TEST_H
 #define EMBED_RANDOM_MODEL_TEST_H
 
@@ -35,7 +35,8 @@ void random_model_make(struct mem_scope *scope, const struct random_shape *shape
 		       struct random_model *ret_model);
 
 /* The vector of one window in double arithmetic from the plain tensors, shape.dim values. */
-void random_model_embed(struct mem_scope *scratch, const struct random_model *model, const int32_t *ids,
-			size_t rows, enum packed_pooling pooling, double *ret_vector);
+void random_model_embed(struct mem_scope *scratch, const struct random_model *model,
+			const int32_t *ids, size_t rows, enum packed_pooling pooling,
+			double *ret_vector);
 
 #endif

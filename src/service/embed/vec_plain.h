@@ -1,5 +1,6 @@
-/* embed/vec_plain.h -- vector operations of kernels_impl.h in the vectors of GCC and clang: 4 floats,
- * which every target has or imitates. On ARM the few that the compilers do not find are NEON's. */
+/* embed/vec_plain.h -- vector operations of kernels_impl.inc in the vectors of GCC and clang: 4
+ * floats, which every target has or imitates. On ARM the few that the compilers do not find are
+ * NEON's. */
 #ifndef EMBED_VEC_PLAIN_H
 #define EMBED_VEC_PLAIN_H
 
@@ -19,8 +20,14 @@ enum { VW = 4, TILE_ROWS = 6, TILE_VECS = 4, WIDE_ROWS = 4, WIDE_VECS = 4, VEC_T
 enum { VW = 4, TILE_ROWS = 5, TILE_VECS = 2, WIDE_ROWS = 4, WIDE_VECS = 2, VEC_TRANSPOSE = 4 };
 #endif
 
-INLINE vf vf_set1(float v) { return (vf){v, v, v, v}; }
-INLINE vi vi_set1(uint32_t v) { return (vi)(vu){v, v, v, v}; }
+INLINE vf vf_set1(float v)
+{
+	return (vf){v, v, v, v};
+}
+INLINE vi vi_set1(uint32_t v)
+{
+	return (vi)(vu){v, v, v, v};
+}
 
 INLINE vf vf_load(const void *p)
 {
@@ -36,26 +43,77 @@ INLINE vi vi_load(const void *p)
 	return v;
 }
 
-INLINE void vf_store(void *p, vf v) { __builtin_memcpy(p, &v, sizeof(v)); }
-INLINE void vi_store(void *p, vi v) { __builtin_memcpy(p, &v, sizeof(v)); }
-INLINE vf vf_add(vf a, vf b) { return a + b; }
-INLINE vf vf_sub(vf a, vf b) { return a - b; }
-INLINE vf vf_mul(vf a, vf b) { return a * b; }
-INLINE vf vf_div(vf a, vf b) { return a / b; }
-INLINE vi vi_add(vi a, vi b) { return (vi)((vu)a + (vu)b); }
-INLINE float vf_first(vf a) { return a[0]; }
-INLINE float vf_total(vf a) { return (a[0] + a[2]) + (a[1] + a[3]); }
-INLINE vf vf_from_bits(vi a) { return (vf)a; }
-INLINE vf vf_from_vi(vi a) { return __builtin_convertvector(a, vf); }
+INLINE void vf_store(void *p, vf v)
+{
+	__builtin_memcpy(p, &v, sizeof(v));
+}
+INLINE void vi_store(void *p, vi v)
+{
+	__builtin_memcpy(p, &v, sizeof(v));
+}
+INLINE vf vf_add(vf a, vf b)
+{
+	return a + b;
+}
+INLINE vf vf_sub(vf a, vf b)
+{
+	return a - b;
+}
+INLINE vf vf_mul(vf a, vf b)
+{
+	return a * b;
+}
+INLINE vf vf_div(vf a, vf b)
+{
+	return a / b;
+}
+INLINE vi vi_add(vi a, vi b)
+{
+	return (vi)((vu)a + (vu)b);
+}
+INLINE float vf_first(vf a)
+{
+	return a[0];
+}
+INLINE float vf_total(vf a)
+{
+	return (a[0] + a[2]) + (a[1] + a[3]);
+}
+INLINE vf vf_from_bits(vi a)
+{
+	return (vf)a;
+}
+INLINE vf vf_from_vi(vi a)
+{
+	return __builtin_convertvector(a, vf);
+}
 
 #if defined(__aarch64__)
-INLINE vf vf_fma(vf a, vf b, vf c) { return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
-INLINE vf vf_max(vf a, vf b) { return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
-INLINE vf vf_min(vf a, vf b) { return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b); }
-INLINE vf vf_round(vf a) { return (vf)vrndnq_f32((float32x4_t)a); }
-INLINE vi vi_from_vf(vf a) { return (vi)vcvtnq_s32_f32((float32x4_t)a); }
+INLINE vf vf_fma(vf a, vf b, vf c)
+{
+	return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+INLINE vf vf_max(vf a, vf b)
+{
+	return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+}
+INLINE vf vf_min(vf a, vf b)
+{
+	return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b);
+}
+INLINE vf vf_round(vf a)
+{
+	return (vf)vrndnq_f32((float32x4_t)a);
+}
+INLINE vi vi_from_vf(vf a)
+{
+	return (vi)vcvtnq_s32_f32((float32x4_t)a);
+}
 #else
-INLINE vf vf_fma(vf a, vf b, vf c) { return a * b + c; }
+INLINE vf vf_fma(vf a, vf b, vf c)
+{
+	return a * b + c;
+}
 
 INLINE vf vf_max(vf a, vf b)
 {
@@ -76,7 +134,10 @@ INLINE vf vf_round(vf a)
 	return (a + shift) - shift;
 }
 
-INLINE vi vi_from_vf(vf a) { return __builtin_convertvector(vf_round(a), vi); }
+INLINE vi vi_from_vf(vf a)
+{
+	return __builtin_convertvector(vf_round(a), vi);
+}
 #endif
 
 /* p 2^n for whole n <= 127; below -127 it is 0. */
@@ -92,8 +153,14 @@ INLINE float vf_highest(vf a)
 	return x > y ? x : y;
 }
 
-INLINE vf vf_bf16_even(vi w) { return (vf)((vu)w << 16); }
-INLINE vf vf_bf16_odd(vi w) { return (vf)((vu)w & 0xffff0000u); }
+INLINE vf vf_bf16_even(vi w)
+{
+	return (vf)((vu)w << 16);
+}
+INLINE vf vf_bf16_odd(vi w)
+{
+	return (vf)((vu)w & 0xffff0000u);
+}
 
 /* 8 s8 to 8 s16 in the dwords of a vi. */
 INLINE vi vi_widen_s8(const unsigned char *p)
@@ -102,7 +169,7 @@ INLINE vi vi_widen_s8(const unsigned char *p)
 	typedef int16_t s16x8 __attribute__((vector_size(16)));
 	s8x8 narrow;
 	__builtin_memcpy(&narrow, p, sizeof(narrow));
-	return (vi)__builtin_convertvector(narrow, s16x8);
+	return (vi) __builtin_convertvector(narrow, s16x8);
 }
 
 INLINE vi vi_set1_64(const unsigned char *p)
@@ -146,9 +213,9 @@ INLINE void vec_transpose(const unsigned char *from, size_t stride, size_t rows,
 			  size_t to_stride)
 {
 	vi r[4];
-	UNROLL for (size_t i = 0; i < 4; i++)
+	EACH(i, 4)
 		r[i] = i < rows ? vi_load(from + i * stride) : vi_set1(0);
-	UNROLL for (int i = 0; i < 4; i++)
+	EACH(i, 4)
 		vi_store(to + (size_t)i * to_stride, (vi){r[0][i], r[1][i], r[2][i], r[3][i]});
 }
 
