@@ -46,13 +46,13 @@ static void add_tensor(struct ggml_context *ggml, struct gguf_context *gguf, con
 
 static void add_vocabulary(struct gguf_context *gguf)
 {
-	static const char *const specials[SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+	static const char *const special[SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 	static char words[WORDS][8];
 	const char *tokens[VOCABULARY];
 	int32_t types[VOCABULARY];
 	for (int i = 0; i < VOCABULARY; i++) {
 		types[i] = i < SPECIALS ? 3 : 1;
-		tokens[i] = i < SPECIALS ? specials[i] : words[i - SPECIALS];
+		tokens[i] = i < SPECIALS ? special[i] : words[i - SPECIALS];
 		if (i >= SPECIALS) /* a word of one letter, after the mark of a word's beginning */
 			snprintf(words[i - SPECIALS], 8, "\xE2\x96\x81%c", 'a' + i - SPECIALS);
 	}

@@ -88,7 +88,7 @@ static status vector_take(struct call *c, const struct json *item, size_t at, st
 	struct window *w = &c->window[index];
 	double square = 0;
 	for (uint32_t d = 0; d < dim; d++) {
-		double x = json_real(json_at(vector, d), NAN);
+		double x = json_real(json_at(vector, d), (double)NAN);
 		square += x * x;
 	}
 	if (!isfinite(square) || square <= 0.0 || w->weight <= 0.0F)
