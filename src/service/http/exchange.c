@@ -243,6 +243,8 @@ bool exchange_receive(struct http_exchange *e, struct span data)
 			refuse_too_large(e);
 		else
 			upload_add(e, data);
+		if (e->refused)
+			upload_close(e);
 	} else if (!e->refused && !buf_add(&e->body, data)) {
 		if (e->body.refused == ST_LIMIT)
 			refuse_too_large(e);
@@ -323,6 +325,8 @@ bool exchange_dispatch(struct http_exchange *e)
 {
 	if (!e->refused && e->upload != NULL)
 		upload_finish(e);
+	if (e->refused)
+		upload_close(e);
 	if (!e->refused) {
 		e->request.body = buf_span(&e->body);
 		pthread_mutex_lock(&e->server->lock);

@@ -505,9 +505,10 @@ static void test_http__silent_stream_is_pinged(void **state)
 	http_close(server, 1000);
 }
 
-#define PART(field, name, text)                                                                    \
+#define PART_HEAD(field, name)                                                                     \
 	"--xx\r\nContent-Disposition: form-data; name=\"" field "\"; filename=\"" name             \
-	"\"\r\nContent-Type: text/plain\r\n\r\n" text "\r\n"
+	"\"\r\nContent-Type: text/plain\r\n\r\n"
+#define PART(field, name, text) PART_HEAD(field, name) text "\r\n"
 
 static const char *post_upload(struct http_server *server, const char *type, const char *body)
 {
@@ -525,11 +526,11 @@ static void test_http__multipart_files_pass_through_temporary_files(void **state
 	struct http_server *server = serve(2, 4);
 	const char *form = "multipart/form-data; boundary=xx";
 	expect(post_upload(server, form,
-			   PART("file", "一.txt", "abc") PART(
-				   "file", "empty",
-				   "") "--xx\r\nContent-Disposition: form-data; "
-				       "name=\"note\"\r\n\r\nhi\r\n" PART("more", "../x",
-									  "defg") "--xx--\r\n"),
+			   PART("file", "一.txt", "abc")
+				   PART("file", "empty",
+					"") "--xx\r\nContent-Disposition: form-data; "
+					    "name=\"note\"\r\n\r\nhi\r\n" PART(
+						    "more", "../x", "defg") "--xx--\r\n"),
 	       "HTTP/1.1 200", "file=一.txt:3:abc;file=empty:0:;more=../x:4:defg;");
 	expect(post_upload(server, form, PART("file", "a", "abc") "--xx\r\nContent-Dispo"),
 	       "HTTP/1.1 400", "boundary");
@@ -539,8 +540,17 @@ static void test_http__multipart_files_pass_through_temporary_files(void **state
 	expect(post_upload(server, "multipart/form-data", PART("file", "a", "abc") "--xx--\r\n"),
 	       "HTTP/1.1 400", "boundary");
 	assert_int_equal(temp_files(), 0);
-	/* Larger than announced, and gone in the middle. */
+	/* A part whose first byte comes late is still one file. */
 	int fd = dial(server);
+	say(fd,
+	    "POST /upload HTTP/1.1\r\n" CLOSE "Content-Type: multipart/form-data; boundary=xx\r\n"
+	    "Content-Length: 117\r\n\r\n" PART_HEAD("file", "late.txt") "\r\n");
+	usleep(50000);
+	say(fd, "abcde\r\n--xx--\r\n");
+	expect(hear(fd, NULL), "HTTP/1.1 200", "file=late.txt:7:");
+	close(fd);
+	/* Larger than announced, and gone in the middle. */
+	fd = dial(server);
 	say(fd,
 	    "POST /upload HTTP/1.1\r\nHost: t\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
 	    "Transfer-Encoding: chunked\r\n\r\n10000\r\n" PART("file", "big", ""));
@@ -561,9 +571,10 @@ static void test_http__too_many_requests_are_told_to_wait(void **state)
 	(void)state;
 	struct http_server *server = serve(1, 1);
 	int a = dial(server), b = dial(server);
-	say(a, "GET /slow?ms=600 HTTP/1.1\r\n" CLOSE "\r\n");
+	say(a, "GET /slow?ms=2000 HTTP/1.1\r\n" CLOSE "\r\n");
+	assert_true(becomes(&slow_running, 1, 1000));
 	say(b, "GET /slow?ms=1 HTTP/1.1\r\n" CLOSE "\r\n");
-	usleep(100000);
+	usleep(200000);
 	expect(ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 503",
 	       "Retry-After: 1");
 	expect(hear(a, NULL), "HTTP/1.1 200", "slow");

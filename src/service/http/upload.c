@@ -59,6 +59,14 @@ static status file_begin(struct http_exchange *e, const char *field, const char 
 	return st;
 }
 
+/* The processor may tell twice that a part begins, the first time without a byte of it. */
+static bool is_same_part(const struct upload *u, const char *key, const char *filename)
+{
+	const struct http_file *last = u->count > 0 ? &u->files[u->count - 1] : NULL;
+	return last != NULL && last->bytes == 0 && strcmp(last->name, filename) == 0 &&
+	       strcmp(last->field, key != NULL ? key : "") == 0;
+}
+
 static enum MHD_Result part(void *context, enum MHD_ValueKind kind, const char *key,
 			    const char *filename, const char *type, const char *encoding,
 			    const char *data, uint64_t off, size_t bytes)
@@ -70,7 +78,7 @@ static enum MHD_Result part(void *context, enum MHD_ValueKind kind, const char *
 	struct upload *u = e->upload;
 	struct fault fault = {0};
 	status st = ST_OK;
-	if (off == 0)
+	if (off == 0 && !is_same_part(u, key, filename))
 		st = file_begin(e, key != NULL ? key : "", filename, &fault);
 	if (st == ST_OK && bytes > 0) {
 		st = fd_write(u->fd, (struct span){data, bytes}, &fault);
