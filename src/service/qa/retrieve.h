@@ -13,7 +13,12 @@ struct retrieve_options {
 
 struct retrieval {
 	struct kb_hits hits;
-	bool answerable; /* false: both arms say that the KB does not hold it */
+	bool answerable;     /* false: both arms say that the KB does not hold it */
+	bool foreign;        /* the question is in another script than the best hit */
+	const float *vector; /* of the question, in scratch; NULL: the vector arm took no part */
+	size_t dim;
+	char model[KB_MODEL_BYTES]; /* of vector */
+	uint64_t chunks;            /* of the knowledge base */
 	double took_ms;
 };
 
