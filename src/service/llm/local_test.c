@@ -19,8 +19,8 @@
 #include "rt/clock.h"
 #include "rt/file.h"
 
- * under it the loop works alone. */
- * under it the loop works alone. */
+/* ThreadSanitizer cannot see how libllama's threads, which it has not compiled, wait for each
+ * other: under it the loop works alone. */
 #if defined(__SANITIZE_THREAD__)
 enum { THREADS = 1 };
 #else
