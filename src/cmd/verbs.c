@@ -40,7 +40,7 @@ const struct cmd_verb cmd_verbs[] = {
 	{"search", "NAME QUERY", "find passages", cmd_search, 2, 2,
 	 {{"number", 'n', "N", "how many, 1 to 200; default 10"}, ARM_OPTION}},
 	{"ask", "NAME QUESTION", "answer with sources", cmd_ask, 2, 2,
-	 {{"session", 0, "ID", "name of the conversation"},
+	 {{"session", 0, "ID", "accepted for later: conversations are not kept yet"},
 	  {"no-generate", 0, NULL, "quote instead of generating"},
 	  {"number", 'n', "N", "passages to read, 1 to 20; default 6"}}},
 	{"eval", "NAME QUERIES", "recall, MRR, nDCG and latency on questions with known answers",

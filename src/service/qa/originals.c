@@ -229,5 +229,7 @@ status original_sweep(const char *kb_root, const char *kb_name, struct kb *kb, s
 	char content[FILE_PATH_BYTES];
 	status st = content_path(kb_root, kb_name, "", content, reterr);
 	struct sweep sweep = {kb_root, kb_name, kb};
+	if (st == ST_OK)
+		st = dir_make(content, reterr);
 	return st == ST_OK ? dir_walk(content, false, sweep_one, &sweep, reterr) : st;
 }

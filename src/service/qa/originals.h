@@ -51,7 +51,8 @@ MUST_CHECK status original_settle(const char *kb_root, const char *kb, struct or
 MUST_CHECK status original_remove(const char *kb_root, const char *kb, const char *name,
 				  struct fault *reterr);
 
-/* Remove temporary files that no pending file of the open KB names. */
+/* Make the folder if it is missing, and remove temporary files that no pending file of the open KB
+ * names. */
 MUST_CHECK status original_sweep(const char *kb_root, const char *kb_name, struct kb *kb,
 				 struct fault *reterr);
 
