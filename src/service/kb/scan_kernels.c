@@ -6,7 +6,9 @@
 #define WITH_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define WITH_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,f16c")))
 
-enum { AHEAD_BYTES = 4096 }; /* hardware prefetch stops at the end of a page: fetch the next one */
+/* One row after the other, and no prefetching: the memory sees one plain stream, which its own
+ * prefetchers follow at full speed. Four rows at a time, or fetching ahead by hand, measured 20 to 70
+ * per cent slower. */
 
 /* vpdpbusd multiplies unsigned by signed bytes. A row byte with its top bit flipped is the row byte
  * plus 128, so every dot product comes out 128 * sum(question) too large. */
@@ -14,39 +16,21 @@ WITH_VNNI static void dots_vnni(const struct scan_query *query, const int8_t *ro
 				int32_t *ret_dots)
 {
 	const __m512i flip = _mm512_set1_epi8((char)0x80);
-	const size_t stride = query->stride;
 	const int32_t excess = 128 * query->sum;
-	size_t r = 0;
-	for (; r + 4 <= count; r += 4) {
-		__m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
-		const int8_t *row = rows + r * stride;
-		for (size_t i = 0; i < stride; i += 64) {
-			__m512i q = _mm512_load_si512(query->values + i);
-			const int8_t *at = row + i;
-			_mm_prefetch((const char *)at + AHEAD_BYTES, _MM_HINT_T0);
-			_mm_prefetch((const char *)at + stride + AHEAD_BYTES, _MM_HINT_T0);
-			_mm_prefetch((const char *)at + 2 * stride + AHEAD_BYTES, _MM_HINT_T0);
-			_mm_prefetch((const char *)at + 3 * stride + AHEAD_BYTES, _MM_HINT_T0);
-			a = _mm512_dpbusd_epi32(a, _mm512_xor_si512(flip, _mm512_loadu_si512(at)), q);
-			at += stride;
-			b = _mm512_dpbusd_epi32(b, _mm512_xor_si512(flip, _mm512_loadu_si512(at)), q);
-			at += stride;
-			c = _mm512_dpbusd_epi32(c, _mm512_xor_si512(flip, _mm512_loadu_si512(at)), q);
-			at += stride;
-			d = _mm512_dpbusd_epi32(d, _mm512_xor_si512(flip, _mm512_loadu_si512(at)), q);
+	for (size_t r = 0; r < count; r++, rows += query->stride) {
+		__m512i a = _mm512_setzero_si512(), b = a;
+		size_t i = 0;
+		for (; i + 128 <= query->stride; i += 128) {
+			__m512i x = _mm512_xor_si512(flip, _mm512_loadu_si512(rows + i));
+			__m512i y = _mm512_xor_si512(flip, _mm512_loadu_si512(rows + i + 64));
+			a = _mm512_dpbusd_epi32(a, x, _mm512_load_si512(query->values + i));
+			b = _mm512_dpbusd_epi32(b, y, _mm512_load_si512(query->values + i + 64));
 		}
-		ret_dots[r] = _mm512_reduce_add_epi32(a) - excess;
-		ret_dots[r + 1] = _mm512_reduce_add_epi32(b) - excess;
-		ret_dots[r + 2] = _mm512_reduce_add_epi32(c) - excess;
-		ret_dots[r + 3] = _mm512_reduce_add_epi32(d) - excess;
-	}
-	for (; r < count; r++) {
-		__m512i a = _mm512_setzero_si512();
-		for (size_t i = 0; i < stride; i += 64)
-			a = _mm512_dpbusd_epi32(
-				a, _mm512_xor_si512(flip, _mm512_loadu_si512(rows + r * stride + i)),
-				_mm512_load_si512(query->values + i));
-		ret_dots[r] = _mm512_reduce_add_epi32(a) - excess;
+		if (i < query->stride) {
+			__m512i x = _mm512_xor_si512(flip, _mm512_loadu_si512(rows + i));
+			a = _mm512_dpbusd_epi32(a, x, _mm512_load_si512(query->values + i));
+		}
+		ret_dots[r] = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b)) - excess;
 	}
 }
 
@@ -66,38 +50,21 @@ WITH_AVX2 static inline __m256i add_products(__m256i sum, const int8_t *row, __m
 	return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+WITH_AVX2 static inline __m256i question_at(const struct scan_query *query, size_t i)
+{
+	return _mm256_load_si256((const __m256i *)(const void *)(query->values + i));
+}
+
 WITH_AVX2 static void dots_avx2(const struct scan_query *query, const int8_t *rows, size_t count,
 				int32_t *ret_dots)
 {
-	const size_t stride = query->stride;
-	size_t r = 0;
-	for (; r + 4 <= count; r += 4) {
-		__m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-		const int8_t *row = rows + r * stride;
-		for (size_t i = 0; i < stride; i += 32) {
-			__m256i q = _mm256_load_si256(
-				(const __m256i *)(const void *)(query->values + i));
-			const int8_t *at = row + i;
-			_mm_prefetch((const char *)at + AHEAD_BYTES, _MM_HINT_T0);
-			_mm_prefetch((const char *)at + stride + AHEAD_BYTES, _MM_HINT_T0);
-			_mm_prefetch((const char *)at + 2 * stride + AHEAD_BYTES, _MM_HINT_T0);
-			_mm_prefetch((const char *)at + 3 * stride + AHEAD_BYTES, _MM_HINT_T0);
-			a = add_products(a, at, q);
-			b = add_products(b, at + stride, q);
-			c = add_products(c, at + 2 * stride, q);
-			d = add_products(d, at + 3 * stride, q);
+	for (size_t r = 0; r < count; r++, rows += query->stride) {
+		__m256i a = _mm256_setzero_si256(), b = a;
+		for (size_t i = 0; i < query->stride; i += 64) {
+			a = add_products(a, rows + i, question_at(query, i));
+			b = add_products(b, rows + i + 32, question_at(query, i + 32));
 		}
-		ret_dots[r] = sum_of_lanes(a);
-		ret_dots[r + 1] = sum_of_lanes(b);
-		ret_dots[r + 2] = sum_of_lanes(c);
-		ret_dots[r + 3] = sum_of_lanes(d);
-	}
-	for (; r < count; r++) {
-		__m256i a = _mm256_setzero_si256();
-		for (size_t i = 0; i < stride; i += 32)
-			a = add_products(a, rows + r * stride + i,
-					 _mm256_load_si256((const __m256i *)(const void *)(query->values + i)));
-		ret_dots[r] = sum_of_lanes(a);
+		ret_dots[r] = sum_of_lanes(_mm256_add_epi32(a, b));
 	}
 }
 
@@ -149,7 +116,6 @@ static void dots_neon(const struct scan_query *query, const int8_t *rows, size_t
 		const int8_t *row = rows + r * query->stride;
 		int32x4_t a = vdupq_n_s32(0), b = a;
 		for (size_t i = 0; i < query->stride; i += 32) {
-			__builtin_prefetch(row + i + 1024);
 			int8x16_t x = vld1q_s8(row + i), q = vld1q_s8(query->values + i);
 			int8x16_t y = vld1q_s8(row + i + 16), p = vld1q_s8(query->values + i + 16);
 			/* two products of at most 127 * 127 still fit 16 bits */
