@@ -32,7 +32,8 @@ static void on_progress(void *context, const struct ingest_progress *p)
 	struct reporter *r = context;
 	if (p->stage == INGEST_FAILED)
 		(void)snprintf(r->error, sizeof r->error, "%s", p->error);
-	if (clock_ms() - r->reported_ms < EVENT_MS)
+	bool last = p->stage == INGEST_DONE;
+	if (!last && clock_ms() - r->reported_ms < EVENT_MS)
 		return;
 	r->reported_ms = clock_ms();
 	struct buf line;
