@@ -21,6 +21,7 @@ struct builder {
 	const struct trie_key *keys;
 	uint32_t *units;
 	unsigned char *taken; /* per unit: 1 = the unit is used, 2 = a state has this index */
+	uint32_t *next;       /* per unit: the next one that may be free */
 	uint32_t count;       /* units, a multiple of BLOCK */
 	uint32_t scan;        /* no place below is looked at any more */
 	struct frame *frames; /* a stack */
@@ -51,8 +52,14 @@ static status builder_grow(struct builder *b, struct fault *reterr)
 	if (taken == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory for a trie of %u units", more);
 	b->taken = taken;
-	for (uint32_t i = b->count; i < more; i++)
+	uint32_t *next = mem_resize_array(b->scope, uint32_t, b->next, more);
+	if (next == NULL)
+		return fault_set(reterr, mem_refusal(), "no memory for a trie of %u units", more);
+	b->next = next;
+	for (uint32_t i = b->count; i < more; i++) {
 		units[i] = TRIE_UNIT_UNUSED;
+		next[i] = i + 1;
+	}
 	b->count = more;
 	return ST_OK;
 }
@@ -67,25 +74,38 @@ static bool fits(const struct builder *b, uint32_t state, const unsigned char *l
 	return true;
 }
 
+/* The first free unit from `at` on; used ones are jumped over, and the jumps are kept. */
+static uint32_t next_free(struct builder *b, uint32_t at)
+{
+	uint32_t free = at;
+	while (free < b->count && b->taken[free] & 1)
+		free = b->next[free];
+	while (at < free) {
+		uint32_t jump = b->next[at];
+		b->next[at] = free;
+		at = jump;
+	}
+	return free;
+}
+
 /* A state whose children of these labels fall on free units. */
 static status find_state(struct builder *b, const unsigned char *labels, size_t count,
 			 uint32_t *ret_state, struct fault *reterr)
 {
 	uint32_t tried = 0;
-	for (uint32_t at = b->scan;; at++) {
-		if (at == b->count) {
+	for (uint32_t at = next_free(b, b->scan);; at = next_free(b, at + 1)) {
+		if (at >= b->count) {
+			at = b->count;
 			status st = builder_grow(b, reterr);
 			if (st != ST_OK)
 				return st;
 		}
-		if (b->taken[at] & 1)
-			continue;
 		if (fits(b, at ^ labels[0], labels, count)) {
 			*ret_state = at ^ labels[0];
 			return ST_OK;
 		}
 		if (++tried == TRIES_MAX)
-			b->scan = at / BLOCK * BLOCK;
+			b->scan = at;
 	}
 }
 
@@ -172,6 +192,7 @@ status trie_build(struct mem_scope *scope, struct trie_key *keys, size_t count, 
 		st = place(&b, b.frames[--b.frame_count], reterr);
 	mem_free(b.frames);
 	mem_free(b.taken);
+	mem_free(b.next);
 	if (st != ST_OK) {
 		mem_free(b.units);
 		return st;
