@@ -19,6 +19,10 @@
 #include "llm/llm.h"
 #include "llm/test_models.h"
 #include "mem/faults.h"
+#include "rt/file.h"
+#include "rt/json.h"
+
+#define REFERENCE PLIMSOLL_SOURCE_DIR "/tests/data/embed/all-MiniLM-L6-v2.json"
 
 enum { DIM = 32, FFN = 64, CONTEXT = 64, WORDS = 26, SPECIALS = 5, VOCABULARY = WORDS + SPECIALS };
 
@@ -316,6 +320,46 @@ static void test_encoder__a_generator_is_refused(void **state)
 	assert_int_equal(llm_encoder_open(mem_scope_root(), generator, &e, NULL), ST_UNSUPPORTED);
 }
 
+/* The worth of real vectors: a GGUF of MiniLM, when the cache has one, against the reference
+ * vectors that embed/ is tested with. libllama computes GELU by its tanh form, the file may hold
+ * weights in f16. */
+static void test_encoder__minilm_is_what_it_should_be(void **state)
+{
+	(void)state;
+	char gguf[4096];
+	struct embedder *e = NULL;
+	struct json *root = NULL;
+	struct span text;
+	if (!test_model_find("all-MiniLM-L6-v2", gguf, sizeof(gguf))) {
+		print_message("skipped: no GGUF of all-MiniLM-L6-v2 in the model cache\n");
+		skip();
+	}
+	struct mem_scope *scope = mem_scope_open(mem_scope_root(), "reference", 0);
+	assert_int_equal(file_read(scope, REFERENCE, 4 * MIB, &text, NULL), ST_OK);
+	assert_int_equal(json_parse(text, &root, NULL), ST_OK);
+	assert_int_equal(llm_encoder_open(scope, gguf, &e, NULL), ST_OK);
+	const struct json *items = json_get(root, "items");
+	assert_true(json_count(items) > 5);
+	for (size_t i = 0; i < json_count(items); i++) {
+		const struct json *item = json_at(items, i);
+		const struct json *want = json_get(item, "reference");
+		struct span words = json_text(json_get(item, "text"));
+		float vector[384];
+		double sum = 0, square = 0;
+		struct embed_job job = {.texts = &words, .count = 1, .kind = EMBED_PLAIN};
+		assert_int_equal(embedder_embed(e, &job, vector, NULL, NULL), ST_OK);
+		for (size_t d = 0; d < 384; d++) {
+			double x = json_real(json_at(want, d), 0);
+			sum += x * (double)vector[d];
+			square += x * x;
+		}
+		assert_true(sum / sqrt(square) > 0.9999);
+	}
+	embedder_close(e);
+	json_free(root);
+	mem_scope_close(scope);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_encoder__cancel_leaves_nothing_behind),
 		cmocka_unit_test(test_encoder__every_failed_allocation_is_a_status),
 		cmocka_unit_test(test_encoder__a_generator_is_refused),
+		cmocka_unit_test(test_encoder__minilm_is_what_it_should_be),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

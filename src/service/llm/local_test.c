@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "llm/llm.h"
 #include "llm/test_models.h"
+#include "mem/faults.h"
 #include "rt/buf.h"
 #include "rt/clock.h"
 #include "rt/file.h"
@@ -392,6 +393,40 @@ static void test_local__kv_bytes_are_known_and_bounded_before_loading(void **sta
 	assert_null(g);
 }
 
+static void test_local__every_failed_allocation_is_a_status(void **state)
+{
+	(void)state;
+	NEEDS_MODEL();
+	size_t live = mem_account_stat(mem_account_root()).live;
+	for (uint64_t n = 1;; n++) {
+		struct ask a;
+		ask_init(&a, questions[0], 2);
+		mem_fault_arm(MEM_FAULT_ALLOC, n, true);
+		ask_run(&a);
+		bool fired = mem_fault_fired(MEM_FAULT_ALLOC) > 0;
+		mem_fault_disarm(MEM_FAULT_ALLOC);
+		assert_int_equal(a.st, fired ? ST_OOM : ST_OK);
+		ask_fini(&a);
+		assert_int_equal(mem_account_stat(mem_account_root()).live, live);
+		if (!fired)
+			break;
+	}
+	for (uint64_t n = 1;; n++) {
+		struct llm_local_options options = {
+			.path = model_path, .context_tokens = 256, .sequences = 1, .threads = 1};
+		struct generator *g = NULL;
+		mem_fault_arm(MEM_FAULT_ALLOC, n, false);
+		status st = llm_local_open(mem_scope_root(), &options, &g, NULL);
+		bool fired = mem_fault_fired(MEM_FAULT_ALLOC) > 0;
+		mem_fault_disarm(MEM_FAULT_ALLOC);
+		assert_true(st == ST_OK || (fired && st == ST_OOM));
+		generator_close(g);
+		assert_int_equal(mem_account_stat(mem_account_root()).live, live);
+		if (!fired)
+			break;
+	}
+}
+
 static void test_local__missing_foreign_and_damaged_files_are_told_apart(void **state)
 {
 	(void)state;
@@ -439,6 +474,7 @@ int main(void)
 		cmocka_unit_test(test_local__bad_parameters_are_refused),
 		cmocka_unit_test(test_local__penalties_change_the_text),
 		cmocka_unit_test(test_local__kv_bytes_are_known_and_bounded_before_loading),
+		cmocka_unit_test(test_local__every_failed_allocation_is_a_status),
 		cmocka_unit_test(test_local__missing_foreign_and_damaged_files_are_told_apart),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
