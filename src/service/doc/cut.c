@@ -13,18 +13,24 @@ static size_t point_weight(uint32_t point)
 	return point >= 0x1100 && utf8_is_unspaced_script(point) ? CUT_WIDE : CUT_NARROW;
 }
 
+/* The text is valid UTF-8, so lead bytes tell most of it: E5..E9 begin U+5000..U+9FFF, all Han, and EB,
+ * EC begin U+B000..U+CFFF, all Hangul. The rest is decoded. */
 size_t cut_weight(struct span s)
 {
 	size_t weight = 0;
 	for (size_t at = 0; at < s.bytes;) {
-		if ((unsigned char)s.data[at] < 0x80) {
+		unsigned char c = (unsigned char)s.data[at];
+		if (c < 0x80) {
 			at++;
 			weight += CUT_NARROW;
-			continue;
+		} else if (((c >= 0xE5 && c <= 0xE9) || c == 0xEB || c == 0xEC) && s.bytes - at >= 3) {
+			at += 3;
+			weight += CUT_WIDE;
+		} else {
+			uint32_t point;
+			at += utf8_decode(s, at, &point);
+			weight += point_weight(point);
 		}
-		uint32_t point;
-		at += utf8_decode(s, at, &point);
-		weight += point_weight(point);
 	}
 	return weight;
 }

@@ -24,3 +24,19 @@ status parser_init(enum doc_format format, struct mem_scope *scope, struct chunk
 	ASSERT(format != FORMAT_NONE);
 	return ST_UNSUPPORTED;
 }
+
+void parser_run(const struct parser *parser, struct chunker *chunker, parse_pull_fn *pull, void *context)
+{
+	if (parser->drain != NULL) {
+		parser->drain(parser->state, pull, context);
+		return;
+	}
+	while (chunker_failed(chunker, NULL) == ST_OK) {
+		struct span piece = pull(context);
+		if (piece.bytes == 0)
+			break;
+		parser->feed(parser->state, piece);
+	}
+	if (chunker_failed(chunker, NULL) == ST_OK)
+		parser->end(parser->state);
+}

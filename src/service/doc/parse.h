@@ -16,11 +16,20 @@ enum {
 	PARSE_NESTING = 256,                   /* of JSON */
 };
 
+/* The next piece of the text; empty at the end, and when there was an error (made to stick in the
+ * chunker by whoever pulls). */
+typedef struct span parse_pull_fn(void *context);
+
 struct parser {
 	void *state;
 	void (*feed)(void *state, struct span text);
-	void (*end)(void *state); /* then chunker_finish() */
+	void (*end)(void *state);
+	/* Instead of both, for a parser that will not be fed: take all there is. */
+	void (*drain)(void *state, parse_pull_fn *pull, void *context);
 };
+
+/* All that pull gives, to the end; the chunker then holds the last passage, or the fault. */
+void parser_run(const struct parser *parser, struct chunker *chunker, parse_pull_fn *pull, void *context);
 
 /* A parser for this format. Its memory is in scope. */
 MUST_CHECK status parser_init(enum doc_format format, struct mem_scope *scope, struct chunker *chunker,

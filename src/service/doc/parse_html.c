@@ -1,4 +1,4 @@
-/* HTML through libxml2's push parser, as events: no tree is built, so memory does not follow the file.
+/* HTML through libxml2's parser, as events: no tree is built, so memory does not follow the file.
  * Nothing is ever fetched: the parser has no network and no entity loader to use, and the process that
  * runs it could not open a file either.
  *
@@ -13,7 +13,7 @@
 #include "doc/parse.h"
 
 enum { TITLE_BYTES = 512, HEADING_BYTES = 1024, HEADER_BYTES = CHUNKER_LABEL_BYTES, DEPTH_MAX = 20000,
-       LONG_ROW_BYTES = 400 };
+       LONG_ROW_BYTES = 400, END_TAG_BYTES = 6 };
 
 enum role {
 	ROLE_INLINE,
@@ -80,6 +80,12 @@ struct html {
 	bool row_header;  /* all its cells so far are header cells */
 	uint32_t cells;
 	bool table_started, cell_due;
+
+	parse_pull_fn *pull;
+	void *pull_context;
+	struct span piece;    /* pulled and not read yet */
+	size_t match;
+	int match_tag;
 };
 
 static enum role role_of(const xmlChar *name)
@@ -367,27 +373,53 @@ static void on_close(void *context, const xmlChar *name)
 
 /* ---- parser ---- */
 
-static void html_feed(void *state, struct span text)
+/* libxml2 stops at </html>, and closes the body at </body>; browsers go on, and real pages have text
+ * behind both. So the last letter of these tags is changed, which makes them unknown ones, to be passed
+ * over. h->match: how much of such a tag the bytes before this one are. */
+static char end_tag_defuse(struct html *h, char c)
 {
-	struct html *h = state;
-	/* Small steps: a refusal shows soon, and libxml2 keeps no more than one unread. */
-	while (text.bytes > 0 && chunker_failed(h->out, NULL) == ST_OK) {
-		size_t bytes = text.bytes > 16 * KIB ? utf8_floor(text, 16 * KIB) : text.bytes;
-		(void)htmlParseChunk(h->context, text.data, (int)bytes, 0);
-		text = span_slice(text, bytes, text.bytes);
-		if (h->context->lastError.code == XML_ERR_NO_MEMORY) {
-			struct fault fault;
-			fault_set(&fault, ST_LIMIT, "the page needs more memory than the limit");
-			chunker_fail(h->out, &fault);
-		}
-	}
+	static const char tags[2][END_TAG_BYTES + 1] = {"</html", "</body"};
+	char lower = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+	if (h->match == 2)
+		h->match_tag = lower == 'b';
+	if (h->match > 0 && lower == tags[h->match_tag][h->match])
+		h->match++;
+	else
+		h->match = c == '<';
+	if (h->match < END_TAG_BYTES)
+		return c;
+	h->match = 0;
+	return 'x';
 }
 
-static void html_end(void *state)
+static int on_read(void *context, char *into, int bytes_max)
+{
+	struct html *h = context;
+	if (h->piece.bytes == 0 && chunker_failed(h->out, NULL) == ST_OK)
+		h->piece = h->pull(h->pull_context);
+	size_t bytes = size_min(h->piece.bytes, (size_t)bytes_max);
+	for (size_t i = 0; i < bytes; i++)
+		into[i] = end_tag_defuse(h, h->piece.data[i]);
+	h->piece = span_slice(h->piece, bytes, h->piece.bytes);
+	return (int)bytes;
+}
+
+/* libxml2's push parser of Debian 12 waits for the end of the input once it has met an attribute, so
+ * the page is pulled. */
+static void html_drain(void *state, parse_pull_fn *pull, void *context)
 {
 	struct html *h = state;
-	if (chunker_failed(h->out, NULL) == ST_OK)
-		(void)htmlParseChunk(h->context, "", 0, 1);
+	h->pull = pull;
+	h->pull_context = context;
+	int options = HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
+		      HTML_PARSE_IGNORE_ENC;
+	htmlDocPtr doc = htmlCtxtReadIO(h->context, on_read, NULL, h, NULL, "UTF-8", options);
+	if (h->context->lastError.code == XML_ERR_NO_MEMORY) {
+		struct fault fault;
+		fault_set(&fault, ST_LIMIT, "the page needs more memory than the limit");
+		chunker_fail(h->out, &fault);
+	}
+	xmlFreeDoc(doc);
 	if (h->heading.open)
 		heading_end(h);
 	unit_end(h);
@@ -411,7 +443,11 @@ status parse_html_init(struct mem_scope *scope, struct chunker *chunker, struct 
 	struct html *h = mem_new(scope, struct html);
 	if (h == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory to parse the page");
-	htmlSAXHandler handler = {
+	h->out = chunker;
+	h->context = htmlNewParserCtxt();
+	if (h->context == NULL)
+		return fault_set(reterr, ST_OOM, "no memory to parse the page");
+	*h->context->sax = (htmlSAXHandler){
 		.startElement = on_open,
 		.endElement = on_close,
 		.characters = on_characters,
@@ -419,17 +455,12 @@ status parse_html_init(struct mem_scope *scope, struct chunker *chunker, struct 
 		.warning = ignore_error,
 		.error = ignore_error,
 	};
-	h->out = chunker;
-	h->context = htmlCreatePushParserCtxt(&handler, h, NULL, 0, NULL, XML_CHAR_ENCODING_UTF8);
-	if (h->context == NULL)
-		return fault_set(reterr, ST_OOM, "no memory to parse the page");
-	htmlCtxtUseOptions(h->context, HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_NOERROR |
-					       HTML_PARSE_NOWARNING | HTML_PARSE_IGNORE_ENC);
+	h->context->userData = h;
 	status st = mem_on_close(scope, html_close, h);
 	if (st != ST_OK) {
 		html_close(h);
 		return fault_set(reterr, st, "no memory to parse the page");
 	}
-	*ret_parser = (struct parser){h, html_feed, html_end};
+	*ret_parser = (struct parser){.state = h, .drain = html_drain};
 	return ST_OK;
 }

@@ -299,7 +299,7 @@ static status record_init(struct mem_scope *scope, struct chunker *chunker, stru
 	buf_init(&p->fields[FIELD_TEXT], scope, PARSE_RECORD_BYTES);
 	status st = parse_text_init(scope, chunker, &p->text_parser, reterr);
 	if (st == ST_OK)
-		*ret_parser = (struct parser){p, record_feed, record_end};
+		*ret_parser = (struct parser){.state = p, .feed = record_feed, .end = record_end};
 	return st;
 }
 
@@ -313,6 +313,6 @@ status parse_json_init(struct mem_scope *scope, struct chunker *chunker, bool li
 		return fault_set(reterr, mem_refusal(), "no memory to parse JSON");
 	p->out = p->render.out = chunker;
 	json_scan_init(&p->scan, render_event, &p->render, chunker_at(chunker), 1);
-	*ret_parser = (struct parser){p, json_feed, json_end};
+	*ret_parser = (struct parser){.state = p, .feed = json_feed, .end = json_end};
 	return ST_OK;
 }

@@ -322,6 +322,6 @@ status parse_markdown_init(struct mem_scope *scope, struct chunker *chunker, str
 	m->out = chunker;
 	status st = lines_init(&m->lines, scope, line_visit, m, reterr);
 	if (st == ST_OK)
-		*ret_parser = (struct parser){m, markdown_feed, markdown_end};
+		*ret_parser = (struct parser){.state = m, .feed = markdown_feed, .end = markdown_end};
 	return st;
 }

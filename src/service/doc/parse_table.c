@@ -232,6 +232,6 @@ status parse_table_init(struct mem_scope *scope, struct chunker *chunker, bool t
 	t->tabs = tabs;
 	t->head = head;
 	t->at = t->row_from = chunker_at(chunker);
-	*ret_parser = (struct parser){t, table_feed, table_end};
+	*ret_parser = (struct parser){.state = t, .feed = table_feed, .end = table_end};
 	return ST_OK;
 }

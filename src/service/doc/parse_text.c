@@ -138,6 +138,6 @@ status parse_text_init(struct mem_scope *scope, struct chunker *chunker, struct 
 	p->blank_above = true;
 	status st = lines_init(&p->lines, scope, line_visit, p, reterr);
 	if (st == ST_OK)
-		*ret_parser = (struct parser){p, text_feed, text_end};
+		*ret_parser = (struct parser){.state = p, .feed = text_feed, .end = text_end};
 	return st;
 }

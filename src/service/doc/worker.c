@@ -63,6 +63,16 @@ static status text_stream(struct worker *w, struct fault *reterr)
 	return st;
 }
 
+static struct span pull_piece(void *context)
+{
+	struct worker *w = context;
+	struct span piece = {0};
+	struct fault fault;
+	if (source_next(w->source, &piece, &fault) != ST_OK)
+		chunker_fail(w->chunker, &fault);
+	return piece;
+}
+
 static status parse(struct worker *w, struct fault *reterr)
 {
 	struct chunker_options options = {
@@ -80,17 +90,9 @@ static status parse(struct worker *w, struct fault *reterr)
 		chunker_skip(w->chunker, source_mark_bytes(w->source));
 	struct parser parser;
 	st = parser_init(w->format, w->scope, w->chunker, &parser, reterr);
-	while (st == ST_OK) {
-		struct span piece;
-		st = source_next(w->source, &piece, reterr);
-		if (st != ST_OK || piece.bytes == 0)
-			break;
-		parser.feed(parser.state, piece);
-		st = chunker_failed(w->chunker, reterr);
-	}
 	if (st != ST_OK)
 		return st;
-	parser.end(parser.state);
+	parser_run(&parser, w->chunker, pull_piece, w);
 	return chunker_finish(w->chunker, reterr);
 }
 
