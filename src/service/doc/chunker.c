@@ -286,9 +286,10 @@ static void settle(struct chunker *c, size_t to)
 
 /* ---- where to cut ---- */
 
-/* A passage ends between `low` and `high` weights into the run, best near `want`. */
+/* A passage ends between `low` and `high` weights into the run, best near `want`; a border of units may
+ * be taken from `floor` on. */
 struct window {
-	size_t low, want, high;
+	size_t floor, low, want, high;
 };
 
 static size_t unit_end(const struct chunker *c, size_t index)
@@ -316,7 +317,7 @@ static size_t border_find(const struct chunker *c, const struct window *w, bool 
 		if (wanted)
 			*ret_lines = lines;
 		bool after_heading = i > 0 && is_heading(c->units[i - 1].kind);
-		if (i > 0 && !after_heading && begins >= w->low && begins <= w->high) {
+		if (i > 0 && !after_heading && begins >= w->floor && begins <= w->high) {
 			size_t away = begins > w->want ? begins - w->want : w->want - begins;
 			if (best == 0 || away < best_away) {
 				best = unit->at;
@@ -347,7 +348,7 @@ static size_t place_find(const struct chunker *c, const struct window *w)
 /* The run is above the trigger: give up passages at its front. */
 static void relieve(struct chunker *c)
 {
-	struct window w = {c->want / 2, size_min(c->want, c->high), c->high};
+	struct window w = {c->want / 3, c->want / 2, size_min(c->want, c->high), c->high};
 	while (c->run_weight > c->trigger)
 		settle(c, place_find(c, &w));
 }
@@ -373,9 +374,8 @@ static void run_end(struct chunker *c, bool all)
 			break;
 		size_t pieces = (c->run_weight + c->high - 1) / c->high;
 		size_t want = c->run_weight / pieces;
-		struct window w = {want / 2, want, c->high};
-		if (pieces == 2 && c->run_weight - c->high > w.low)
-			w.low = c->run_weight - c->high;
+		size_t least = pieces == 2 ? c->run_weight - c->high : 0; /* or the rest is too much */
+		struct window w = {size_max(c->want / 3, least), size_max(want / 2, least), want, c->high};
 		settle(c, place_find(c, &w));
 	}
 	bool crumb = c->run_weight < c->crumb;

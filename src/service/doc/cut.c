@@ -1,5 +1,6 @@
 #include "doc/cut.h"
 
+#include <stdio.h>
 #include <utf8proc.h>
 
 #include "base/assert.h"
@@ -71,28 +72,58 @@ static bool is_ascii_clause_end(uint32_t point)
 	return point == ',' || point == ';' || point == ':';
 }
 
+enum { ABBREVIATION_BYTES = 6 };
+
+/* Words whose full stop ends no sentence. */
+static const char ABBREVIATIONS[] =
+	" mr mrs ms dr st jr sr vs etc eg ie no fig prof rev gen col lt capt sgt gov sen rep hon inc ltd co corp "
+	"jan feb mar apr jun jul aug sep sept oct nov dec approx ca vol pp ed eds dept univ mt ft al cf ";
+
 /* What the walk over a text remembers of the points before the place it looks at. */
 struct walk {
 	uint32_t last;     /* the point before the place */
 	uint32_t mark;     /* the last one that is not white space */
 	uint32_t stop;     /* the sentence end before it, closers passed over; 0 = none */
 	uint32_t newlines; /* line ends right before it, blanks passed over */
-	size_t word;       /* letters and digits at the end of what was passed */
-	bool digits;       /* they are all digits */
+	size_t word;       /* letters at the end of what was passed */
+	char letters[ABBREVIATION_BYTES + 1]; /* the first of them, in lower case */
+	bool capital;      /* the first one was */
 };
 
-static bool is_word(uint32_t point)
+static bool is_letter(uint32_t point)
 {
-	return (point >= '0' && point <= '9') || ((point | 32) >= 'a' && (point | 32) <= 'z') ||
-	       point >= 0x80;
+	return (point | 32) >= 'a' && (point | 32) <= 'z';
+}
+
+/* "J." and "Dr." */
+static bool is_abbreviated(const struct walk *w)
+{
+	if (w->word == 1 && w->capital)
+		return true;
+	if (w->word == 0 || w->word > ABBREVIATION_BYTES)
+		return false;
+	char padded[ABBREVIATION_BYTES + 3];
+	(void)snprintf(padded, sizeof(padded), " %.*s ", (int)w->word, w->letters);
+	return strstr(ABBREVIATIONS, padded) != NULL;
+}
+
+static void word_pass(struct walk *w, uint32_t point)
+{
+	if (!is_letter(point)) {
+		w->word = 0;
+		return;
+	}
+	if (w->word == 0)
+		w->capital = point < 'a';
+	if (w->word < ABBREVIATION_BYTES)
+		w->letters[w->word] = (char)(point | 32);
+	w->word++;
 }
 
 static void walk_pass(struct walk *w, uint32_t point)
 {
 	if (is_full_stop(point) || is_ascii_stop(point)) {
-		/* "A." and "3." are initials and numbers. */
-		bool initial = point == '.' && w->word > 0 && (w->word == 1 || w->digits);
-		w->stop = initial ? 0 : point;
+		w->stop = point == '.' && is_abbreviated(w) ? 0 : point;
 	} else if (!is_closer(point) && !is_space(point)) {
 		w->stop = 0;
 	}
@@ -102,14 +133,18 @@ static void walk_pass(struct walk *w, uint32_t point)
 		w->newlines = 0;
 		w->mark = point;
 	}
-	if (is_word(point)) {
-		bool digit = point >= '0' && point <= '9';
-		w->digits = w->word == 0 ? digit : w->digits && digit;
-		w->word++;
-	} else {
-		w->word = 0;
-	}
+	word_pass(w, point);
 	w->last = point;
+}
+
+/* Does the stop that w has passed end a sentence, when `next` is what follows? */
+static bool ends_before(const struct walk *w, uint32_t next)
+{
+	if (is_full_stop(w->stop))
+		return true;
+	if (!is_space(w->last))
+		return w->stop != '.' && utf8_is_unspaced_script(next);
+	return w->stop != '.' || next < 'a' || next > 'z';
 }
 
 /* How good is the place between what w has passed and the point next? */
@@ -122,10 +157,9 @@ static enum rank walk_rank(const struct walk *w, uint32_t next, bool lines)
 	}
 	if (w->newlines > 0 && lines)
 		return RANK_NONE; /* inside the white space between lines */
-	if (w->stop != 0 && !is_closer(next) && !is_full_stop(next) && !is_ascii_stop(next)) {
-		if (is_full_stop(w->stop) || is_space(w->last))
-			return is_space(next) ? RANK_WORD : RANK_SENTENCE;
-	}
+	if (w->stop != 0 && !is_closer(next) && !is_full_stop(next) && !is_ascii_stop(next) &&
+	    !is_space(next) && ends_before(w, next))
+		return RANK_SENTENCE;
 	if (is_space(next))
 		return RANK_NONE;
 	if (is_clause_end(w->last) && !is_closer(next))
