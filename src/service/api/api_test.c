@@ -3,6 +3,7 @@
 #include "api/api.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -98,8 +99,13 @@ static const char *talk(const char *head, const char *body, bool whole)
 			 head, strlen(body), body);
 	assert_int_equal(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
 	size_t bytes = 0;
-	for (ssize_t got; (got = recv(fd, text + bytes, sizeof(text) - 1 - bytes, 0)) > 0;)
-		bytes += (size_t)got;
+	for (;;) {
+		ssize_t got = recv(fd, text + bytes, sizeof(text) - 1 - bytes, 0);
+		if (got > 0)
+			bytes += (size_t)got;
+		else if (got == 0 || errno != EINTR) /* SIGCHLD of an ingest worker */
+			break;
+	}
 	text[bytes] = '\0';
 	close(fd);
 	http_status = bytes > 12 ? (int)strtol(text + 9, NULL, 10) : 0;
@@ -352,7 +358,8 @@ static void test_api__jobs_can_be_cancelled_and_followed(void **state)
 		 (long long)id);
 	const char *events = talk(head, "", true);
 	assert_non_null(strstr(events, "Content-Type: text/event-stream"));
-	assert_non_null(strstr(events, "event: end\ndata: {"));
+	if (strstr(events, "event: end\ndata: {") == NULL)
+		fail_msg("%s", events);
 	assert_non_null(strstr(events, "\"state\":\"done\""));
 }
 
@@ -385,11 +392,13 @@ static void test_api__chat_quotes_with_sources(void **state)
 	struct json *a =
 		ask_json(200, "POST /v1/chat/completions",
 			 "{\"model\":\"book\",\"session_id\":\"s1\",\"messages\":[{\"role\":"
-			 "\"user\",\"content\":[{\"type\":\"text\",\"text\":\"保修期多久？\"}]}]}");
+			 "\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Goods can be "
+			 "returned within 14 days of the purchase\"}]}]}");
 	const struct json *choice = json_at(json_get(a, "choices"), 0);
 	const struct json *message = json_get(choice, "message");
 	struct span text = json_text(json_get(message, "content"));
-	assert_non_null(memmem(text.data, text.bytes, "三年", 6));
+	if (memmem(text.data, text.bytes, "14 days", 7) == NULL)
+		fail_msg("%.*s", SPAN_ARG(text));
 	assert_true(span_equal(json_text(json_get(a, "object")), SPAN("chat.completion")));
 	assert_true(span_equal(json_text(json_get(a, "model")), SPAN("book")));
 	assert_true(span_equal(json_text(json_get(a, "session_id")), SPAN("s1")));
@@ -417,7 +426,7 @@ static void test_api__chat_streams_in_openai_chunks(void **state)
 		talk("POST /v1/chat/completions HTTP/1.1",
 		     "{\"model\":\"x\",\"kb\":\"book\",\"stream\":true,\"stream_options\":"
 		     "{\"include_usage\":true},\"messages\":[{\"role\":\"user\",\"content\":"
-		     "\"保修期多久？\"}]}",
+		     "\"Goods can be returned within 14 days of the purchase\"}]}",
 		     true);
 	assert_int_equal(http_status, 200);
 	static const char *const parts[] = {
@@ -425,7 +434,7 @@ static void test_api__chat_streams_in_openai_chunks(void **state)
 		"X-Accel-Buffering: no",
 		"\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"context\":{\"citations\":[{",
 		"\"finish_reason\":null}],\"usage\":null}",
-		"三年",
+		"14 days",
 		"\"annotations\":[{",
 		"\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}",
 		"\"choices\":[],\"usage\":{",
