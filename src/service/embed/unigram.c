@@ -1,7 +1,7 @@
 /* SentencePiece's unigram model: the text goes through the character map, spaces become U+2581, and of
  * all ways to cut it into pieces the one with the greatest sum of scores is taken (Viterbi). T. Kudo,
- * "Subword Regularization", 2018; the arithmetic is that of SentencePiece, float and double where it
- * has them, because sums that differ in the last bit choose other pieces.
+ * "Subword Regularization", 2018. Scores are summed in float from the start of the text, and of equal
+ * sums the first found stays, as in SentencePiece: sums that differ in the last bit choose other pieces.
  *
  * A text of any length goes through a window of fixed size. Where no piece that begins before a place
  * ends behind it, every segmentation passes it: all before it is decided and given out. Where such a
@@ -131,12 +131,12 @@ static size_t char_bytes(unsigned char lead)
 	return lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-/* A piece from pos to end, with the score of the whole path in double. */
-static void relax(struct work *k, size_t end, double score, int32_t id)
+/* A piece from pos to end, with the score of the whole path. */
+static void relax(struct work *k, size_t end, float score, int32_t id)
 {
 	struct node *n = &k->w->node[end];
-	if (n->id == UNSET || score > (double)n->score)
-		*n = (struct node){(float)score, (uint16_t)k->pos, 0, id};
+	if (n->id == UNSET || score > n->score)
+		*n = (struct node){score, (uint16_t)k->pos, 0, id};
 	k->reach = size_max(k->reach, end);
 }
 
@@ -154,11 +154,11 @@ static void advance(struct work *k)
 			break;
 		if (!walk.has_value || walk.value >= t->vocabulary)
 			continue;
-		relax(k, i + 1, (double)t->scores[walk.value] + (double)here, (int32_t)walk.value);
+		relax(k, i + 1, t->scores[walk.value] + here, (int32_t)walk.value);
 		single |= i + 1 - k->pos == length;
 	}
 	if (!single)
-		relax(k, k->pos + length, (double)(t->unknown_score + here), t->unknown_id);
+		relax(k, k->pos + length, t->unknown_score + here, t->unknown_id);
 	k->pos += length;
 }
 
