@@ -193,7 +193,8 @@ static int setup(void **state)
 {
 	(void)state;
 	snprintf(folder, sizeof(folder), "/tmp/plimsoll-api-XXXXXX");
-	if (mkdtemp(folder) == NULL)
+	/* Whatever models this machine has are none of this test's business. */
+	if (mkdtemp(folder) == NULL || setenv("PLIMSOLL_CACHE", folder, 1) != 0)
 		return -1;
 	start();
 	return 0;
