@@ -68,7 +68,11 @@ static struct span pull_piece(void *context)
 	struct worker *w = context;
 	struct span piece = {0};
 	struct fault fault;
-	if (source_next(w->source, &piece, &fault) != ST_OK)
+	/* The parent sees passages, and the progress in them, as soon as the input behind them is asked for. */
+	status st = w->out.bytes > 0 ? wire_flush(&w->out, &fault) : ST_OK;
+	if (st == ST_OK)
+		st = source_next(w->source, &piece, &fault);
+	if (st != ST_OK)
 		chunker_fail(w->chunker, &fault);
 	return piece;
 }
