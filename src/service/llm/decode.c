@@ -1,4 +1,6 @@
 /* The decode loop: one thread, one context, all sequences in one batch. */
+#include <llama.h>
+
 #include "base/assert.h"
 #include "base/size.h"
 #include "llm/local.h"
@@ -16,8 +18,6 @@ bool job_is_cancelled(struct job *job)
 bool local_may_abort(void *context)
 {
 	struct local *l = context;
-	if (atomic_load_explicit(&l->stop, memory_order_relaxed))
-		return true;
 	bool any = false;
 	for (uint32_t i = 0; i < l->base.info.sequences; i++) {
 		struct job *job = l->slot[i].job;
@@ -110,14 +110,14 @@ static void release_cancelled(struct local *l)
 {
 	for (uint32_t i = 0; i < l->base.info.sequences; i++) {
 		struct slot *slot = &l->slot[i];
-		if (slot->job != NULL && (l->closing || job_is_cancelled(slot->job)))
+		if (slot->job != NULL && job_is_cancelled(slot->job))
 			slot_end(l, slot, ST_CANCELLED);
 	}
 }
 
 static void batch_add(struct local *l, struct slot *slot, llama_token token, bool output)
 {
-	struct llama_batch *b = &l->batch;
+	struct llama_batch *b = l->batch;
 	int32_t row = b->n_tokens++;
 	uint32_t at = slot->kept + slot->pending++;
 	ASSERT(at < l->base.info.context_tokens);
@@ -134,7 +134,7 @@ static void batch_add(struct local *l, struct slot *slot, llama_token token, boo
 /* One token of every sequence that generates; then of the waiting prompts what fits. */
 static void batch_fill(struct local *l)
 {
-	l->batch.n_tokens = 0;
+	l->batch->n_tokens = 0;
 	for (uint32_t i = 0; i < l->base.info.sequences; i++) {
 		struct slot *slot = &l->slot[i];
 		slot->pending = 0;
@@ -148,7 +148,7 @@ static void batch_fill(struct local *l)
 			continue;
 		const struct token_list *prompt = &slot->job->prompt;
 		for (size_t at = slot->kept;
-		     at < prompt->count && l->batch.n_tokens < LOCAL_BATCH_TOKENS; at++)
+		     at < prompt->count && l->batch->n_tokens < LOCAL_BATCH_TOKENS; at++)
 			batch_add(l, slot, prompt->token[at], at + 1 == prompt->count);
 	}
 }
@@ -235,20 +235,6 @@ static void step_finish(struct local *l)
 	}
 }
 
-/* Drop everybody who still waits. The lock is held. */
-static void queue_drop(struct local *l)
-{
-	while (l->queue_head != NULL) {
-		struct job *job = l->queue_head;
-		l->queue_head = job->next;
-		l->waiting--;
-		job->st = ST_CANCELLED;
-		job->state = JOB_DONE;
-		pthread_cond_signal(&job->wake);
-	}
-	l->queue_tail = &l->queue_head;
-}
-
 void *local_loop(void *context)
 {
 	struct local *l = context;
@@ -257,16 +243,13 @@ void *local_loop(void *context)
 		release_cancelled(l);
 		while (!l->closing && l->queue_head == NULL && l->running == 0)
 			pthread_cond_wait(&l->work, &l->lock);
-		if (l->closing) {
-			release_cancelled(l);
-			queue_drop(l);
-			pthread_mutex_unlock(&l->lock);
-			return NULL;
-		}
+		bool closing = l->closing;
 		admit(l);
 		pthread_mutex_unlock(&l->lock);
+		if (closing)
+			return NULL;
 		batch_fill(l);
-		int32_t code = llama_decode(l->context, l->batch);
+		int32_t code = llama_decode(l->context, *l->batch);
 		if (code == 0)
 			step_finish(l);
 		else

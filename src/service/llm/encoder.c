@@ -3,6 +3,7 @@
  * One single-threaded context per core (two threads in one context collapse when a core is shared),
  * one of them kept for queries, so that a query never waits for a batch. A context takes whole
  * windows, up to BATCH_TOKENS together, each as a sequence of its own. */
+#include <llama.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>

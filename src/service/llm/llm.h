@@ -93,7 +93,8 @@ MUST_CHECK static inline status generator_count_prompt(struct generator *g,
 	return g->ops->count_prompt(g, messages, count, ret_tokens, reterr);
 }
 
-/* End running requests with ST_CANCELLED, wait for them, give everything back. NULL is allowed. */
+/* Give everything back. No request may be running: cancel them and let them return first. NULL is
+ * allowed. */
 static inline void generator_close(struct generator *g)
 {
 	if (g != NULL)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <ggml-cpu.h>
+#include <llama.h>
 #include <sched.h>
 #include <time.h>
 
@@ -38,9 +39,7 @@ static status job_join(struct local *l, struct job *job, struct fault *reterr)
 {
 	status st = ST_OK;
 	pthread_mutex_lock(&l->lock);
-	if (l->closing) {
-		st = fault_set(reterr, ST_CANCELLED, "the model is being closed");
-	} else if (l->running + l->waiting >= l->base.info.sequences + l->queue_max) {
+	if (l->running + l->waiting >= l->base.info.sequences + l->queue_max) {
 		st = fault_set(reterr, ST_BUSY,
 			       "%u requests are running and %u wait already; try again "
 			       "later",
@@ -201,14 +200,14 @@ static void local_close(struct generator *g)
 	struct local *l = (struct local *)g;
 	if (l->started) {
 		pthread_mutex_lock(&l->lock);
+		ASSERT(l->running + l->waiting == 0);
 		l->closing = true;
-		atomic_store(&l->stop, true);
 		pthread_cond_signal(&l->work);
 		pthread_mutex_unlock(&l->lock);
 		pthread_join(l->thread, NULL);
 	}
-	if (l->batch.token != NULL)
-		llama_batch_free(l->batch);
+	if (l->batch != NULL)
+		llama_batch_free(*l->batch);
 	if (l->context != NULL)
 		llama_free(l->context);
 	if (l->threads != NULL)
@@ -283,7 +282,10 @@ static status context_open(struct local *l, uint32_t threads, struct fault *rete
 				 "KV cache): %s",
 				 info->name, (unsigned long long)(info->kv_bytes / MIB),
 				 llm_complaint());
-	l->batch = llama_batch_init(LOCAL_BATCH_TOKENS, 0, 1);
+	l->batch = mem_new(l->scope, struct llama_batch);
+	if (l->batch == NULL)
+		return fault_set(reterr, mem_refusal(), "no memory for a batch");
+	*l->batch = llama_batch_init(LOCAL_BATCH_TOKENS, 0, 1);
 	if (threads > 1) {
 		struct ggml_threadpool_params pool = ggml_threadpool_params_default((int)threads);
 		pool.poll = 0; /* idle threads sleep */
@@ -312,9 +314,14 @@ static status slots_open(struct local *l, struct fault *reterr)
 	return ST_OK;
 }
 
-/* A model without a template that works would fail at each request: fail at once. */
-static status check_template(struct local *l, struct fault *reterr)
+/* A model that would fail at each request fails at once: one that needs another way of decoding, or
+ * whose chat template is absent or not known to libllama. */
+static status check_model(struct local *l, struct fault *reterr)
 {
+	if (llama_model_has_encoder(l->model.llama) || llama_model_is_diffusion(l->model.llama))
+		return fault_set(reterr, ST_UNSUPPORTED,
+				 "'%s' (%s) does not write text token by token", l->base.info.name,
+				 l->model.file.architecture);
 	struct llm_message hello = {"user", SPAN("hello")};
 	size_t tokens;
 	return local_count_prompt(&l->base, &hello, 1, &tokens, reterr);
@@ -345,7 +352,7 @@ status llm_local_open(struct mem_scope *parent, const struct llm_local_options *
 	st = llm_model_open(scope, options->path, &file, &l->model, reterr);
 	if (st == ST_OK) {
 		l->base.info.weight_bytes = llama_model_size(l->model.llama);
-		st = check_template(l, reterr);
+		st = check_model(l, reterr);
 	}
 	if (st == ST_OK)
 		st = context_open(l, threads_allowed(options->threads), reterr);

@@ -31,6 +31,10 @@ enum {
 
 enum job_state { JOB_NEW, JOB_WAITING, JOB_RUNNING, JOB_DONE };
 
+struct llama_batch;
+struct llama_context;
+struct llama_sampler;
+
 struct job {
 	const struct llm_request *request;
 	struct token_list prompt;
@@ -64,7 +68,7 @@ struct local {
 	struct llm_model model;
 	struct llama_context *context;
 	struct ggml_threadpool *threads; /* NULL: the loop's own thread does the work */
-	struct llama_batch batch;
+	struct llama_batch *batch;
 	bool keeps_prefix; /* a sequence can be cut back to its beginning */
 	struct slot slot[LOCAL_SEQUENCES_MAX];
 
@@ -73,7 +77,6 @@ struct local {
 	struct job *queue_head, **queue_tail;
 	uint32_t waiting, running, queue_max;
 	bool closing, started;
-	atomic_bool stop; /* closing, for the abort callback */
 	pthread_t thread;
 };
 

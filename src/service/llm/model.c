@@ -1,6 +1,7 @@
 #include "llm/model.h"
 
 #include <ggml-cpu.h>
+#include <llama.h>
 #include <pthread.h>
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* llm/model.h -- a GGUF file opened by libllama: weights mapped, prompt written and cut into
  * tokens.
  *
- * Private to llm/. Every file of ours that includes llama.h includes it through this page.
+ * Private to llm/.
  *
  * Memory   The weights are a read-only mapping (never repacked: repacking would copy them into
  *          anonymous memory). libllama's own heap is foreign memory. Tokens live where the caller
@@ -12,9 +12,15 @@
 #ifndef LLM_MODEL_H
 #define LLM_MODEL_H
 
-#include <llama.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "llm/llm.h"
+
+/* As llama.h, which only the files that call libllama include. */
+struct llama_model;
+struct llama_vocab;
+typedef int32_t llama_token;
 
 enum { LLM_PROMPT_BYTES_MAX = 8 * 1024 * 1024 };
 

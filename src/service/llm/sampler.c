@@ -1,4 +1,5 @@
 /* From a request's parameters to a chain of libllama's samplers. */
+#include <llama.h>
 #include <math.h>
 
 #include "llm/local.h"
