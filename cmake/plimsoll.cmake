@@ -31,7 +31,7 @@ target_compile_options(plimsoll_flags INTERFACE
 if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
     target_compile_options(plimsoll_flags INTERFACE
         $<$<COMPILE_LANGUAGE:C>:-Wno-gnu-statement-expression
-        -Wno-gnu-zero-variadic-macro-arguments>)
+        -Wno-gnu-zero-variadic-macro-arguments -Wno-missing-field-initializers>)
 elseif(NOT PLIMSOLL_SANITIZE)
     target_compile_options(plimsoll_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Wnull-dereference>)
 endif()
@@ -43,6 +43,9 @@ if(PLIMSOLL_SANITIZE)
         -fsanitize=${PLIMSOLL_SANITIZE} -fno-sanitize-recover=all)
     target_link_options(plimsoll_flags INTERFACE -fsanitize=${PLIMSOLL_SANITIZE})
     target_compile_definitions(plimsoll_flags INTERFACE PLIMSOLL_SANITIZED=1)
+endif()
+if(PLIMSOLL_FUZZ)
+    target_compile_options(plimsoll_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(PLIMSOLL_COVERAGE)
     target_compile_options(plimsoll_flags INTERFACE --coverage)
