@@ -392,16 +392,23 @@ static char end_tag_defuse(struct html *h, char c)
 	return 'x';
 }
 
+/* Fill what is asked for: after a short read libxml2 takes the end of the buffer for the end of a word. */
 static int on_read(void *context, char *into, int bytes_max)
 {
 	struct html *h = context;
-	if (h->piece.bytes == 0 && chunker_failed(h->out, NULL) == ST_OK)
-		h->piece = h->pull(h->pull_context);
-	size_t bytes = size_min(h->piece.bytes, (size_t)bytes_max);
-	for (size_t i = 0; i < bytes; i++)
-		into[i] = end_tag_defuse(h, h->piece.data[i]);
-	h->piece = span_slice(h->piece, bytes, h->piece.bytes);
-	return (int)bytes;
+	size_t filled = 0, room = (size_t)bytes_max;
+	while (filled < room) {
+		if (h->piece.bytes == 0 && chunker_failed(h->out, NULL) == ST_OK)
+			h->piece = h->pull(h->pull_context);
+		size_t bytes = size_min(h->piece.bytes, room - filled);
+		if (bytes == 0)
+			break;
+		for (size_t i = 0; i < bytes; i++)
+			into[filled + i] = end_tag_defuse(h, h->piece.data[i]);
+		h->piece = span_slice(h->piece, bytes, h->piece.bytes);
+		filled += bytes;
+	}
+	return (int)filled;
 }
 
 /* libxml2's push parser of Debian 12 waits for the end of the input once it has met an attribute, so
