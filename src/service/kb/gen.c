@@ -12,7 +12,7 @@
 #include "kb/passage.h"
 #include "mem/faults.h"
 
-enum { INDEX_BATCH_BYTES = 4 * 1024 * 1024, LENGTHS_BATCH = 8192, LENGTH_MOST = 65535 };
+enum { INDEX_BATCH_BYTES = 8 * 1024 * 1024, LENGTHS_BATCH = 8192, LENGTH_MOST = 65535 };
 
 static const char *const gen_sql[GEN_SQL_COUNT] = {
 #define X(name, sql) sql,

@@ -38,9 +38,9 @@ static const char schema[] =
 	"CREATE UNIQUE INDEX chunk_places ON chunks(document,position);"
 	"CREATE INDEX chunk_hashes ON chunks(hash_key) WHERE hash_key IS NOT NULL;"
 	"CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, tokenize='plimsoll');"
-	/* Many small segments are cheap to search term by term; merging less often halves the time of
-	 * bulk ingest. */
-	"INSERT INTO words(words,rank) VALUES('automerge',8);";
+	/* Larger and fewer segments: less merging in bulk ingest, and a term is looked up in each. */
+	"INSERT INTO words(words,rank) VALUES('automerge',16);"
+	"INSERT INTO words(words,rank) VALUES('hashsize',4194304);";
 
 static status meta_put(struct db *db, const char *key, struct span text, int64_t number,
 		       struct fault *reterr)

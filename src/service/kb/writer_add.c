@@ -8,7 +8,7 @@
 
 /* Rows that wait to be indexed: large batches make few FTS5 segments, which is what bulk ingest
  * spends its time on. Their number bounds the work that is left for the end of a file. */
-enum { UNINDEXED_ROWS_MAX = 4096 };
+enum { UNINDEXED_ROWS_MAX = 8192 };
 
 static status chunk_check(const struct kb_writer *w, const struct kb_new_chunk *c, struct fault *reterr)
 {
