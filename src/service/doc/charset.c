@@ -16,7 +16,8 @@ static const struct {
 	const char *iconv;
 	const char *names; /* lower case, spaces around each */
 } TABLES[CHARSET_TABLES] = {
-	{"GB18030", " gb18030 gbk gb2312 gb_2312-80 gb2312-80 cp936 x-gbk chinese euc-cn hz-gb-2312 "},
+	{"GB18030",
+	 " gb18030 gbk gb2312 gb_2312-80 gb2312-80 cp936 x-gbk chinese euc-cn hz-gb-2312 "},
 	{"BIG5-HKSCS", " big5 big5-hkscs cp950 x-x-big5 "},
 	{"CP932", " shift_jis shift-jis sjis cp932 windows-31j x-sjis ms_kanji "},
 	{"EUC-JP", " euc-jp x-euc-jp "},
@@ -62,7 +63,8 @@ static size_t table_find(const char *name)
 
 const char *charset_name(const struct charset *charset)
 {
-	static const char *const names[] = {"UTF-8", "UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"};
+	static const char *const names[] = {"UTF-8", "UTF-16LE", "UTF-16BE", "UTF-32LE",
+					    "UTF-32BE"};
 	return charset->kind == CHARSET_TABLE ? TABLES[charset->table].iconv : names[charset->kind];
 }
 
@@ -110,7 +112,8 @@ static struct utf8_count utf8_statistics(struct span head, bool whole)
 /* Control characters other than white space; NUL too. */
 static bool is_control(uint32_t point)
 {
-	return (point < 0x20 && !(point >= '\t' && point <= '\r')) || (point >= 0x7F && point < 0xA0);
+	return (point < 0x20 && !(point >= '\t' && point <= '\r')) ||
+	       (point >= 0x7F && point < 0xA0);
 }
 
 /* Eight bytes at once: none above 0x7E and none below 0x20? */
@@ -253,15 +256,14 @@ static bool find_mark(struct span head, struct charset *ret)
 		struct span mark;
 		enum charset_kind kind;
 	} marks[] = {
-		{SPAN("\xEF\xBB\xBF"), CHARSET_UTF8},
-		{SPAN("\xFF\xFE\0\0"), CHARSET_UTF32_LE},
-		{SPAN("\0\0\xFE\xFF"), CHARSET_UTF32_BE},
-		{SPAN("\xFF\xFE"), CHARSET_UTF16_LE},
+		{SPAN("\xEF\xBB\xBF"), CHARSET_UTF8},     {SPAN("\xFF\xFE\0\0"), CHARSET_UTF32_LE},
+		{SPAN("\0\0\xFE\xFF"), CHARSET_UTF32_BE}, {SPAN("\xFF\xFE"), CHARSET_UTF16_LE},
 		{SPAN("\xFE\xFF"), CHARSET_UTF16_BE},
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(marks); i++) {
 		if (span_starts_with(head, marks[i].mark)) {
-			*ret = (struct charset){.kind = marks[i].kind, .mark_bytes = marks[i].mark.bytes};
+			*ret = (struct charset){.kind = marks[i].kind,
+						.mark_bytes = marks[i].mark.bytes};
 			return true;
 		}
 	}
@@ -364,8 +366,9 @@ status charset_detect(const struct charset_tables *tables, struct span head, boo
 	struct charset found = {.kind = CHARSET_UTF8};
 	bool unicode = find_unicode(head, whole, &found);
 	if ((!unicode || found.kind == CHARSET_UTF8) && is_binary(head))
-		return fault_set(reterr, ST_UNSUPPORTED,
-				 "the content is binary data, not text: this format is not supported");
+		return fault_set(
+			reterr, ST_UNSUPPORTED,
+			"the content is binary data, not text: this format is not supported");
 	if (!unicode && tables->loaded) {
 		found.kind = CHARSET_TABLE;
 		found.table = html ? find_claim(head) : CHARSET_TABLES;
@@ -376,9 +379,10 @@ status charset_detect(const struct charset_tables *tables, struct span head, boo
 		if (found.table == CHARSET_TABLES)
 			found.table = TABLE_WINDOWS_1252;
 		if (tables->opened[found.table] == (iconv_t)-1)
-			return fault_set(reterr, ST_UNSUPPORTED,
-					 "the text is in %s, and this system has no converter for it",
-					 TABLES[found.table].iconv);
+			return fault_set(
+				reterr, ST_UNSUPPORTED,
+				"the text is in %s, and this system has no converter for it",
+				TABLES[found.table].iconv);
 	}
 	*ret_charset = found;
 	return ST_OK;

@@ -3,8 +3,8 @@
  * Detection, in this order: byte order mark; UTF-8 that holds (a few wrong bytes among many right
  * ones are forgiven); UTF-16 without a mark; the charset an HTML file names; uchardet's statistics,
  * with GB18030 preferred to a guess of a Western charset when all high bytes pair up. Later bytes
- * that do not fit become U+FFFD and are never fatal. UTF-8, -16 and -32 are decoded here, the rest by
- * iconv.
+ * that do not fit become U+FFFD and are never fatal. UTF-8, -16 and -32 are decoded here, the rest
+ * by iconv.
  *
  * iconv loads a module from disk at its first use of a charset, which a sandboxed process cannot:
  * charset_preload() opens all it may need before.
@@ -47,7 +47,8 @@ void charset_preload(struct charset_tables *tables, struct span head);
 void charset_unload(struct charset_tables *tables);
 
 /* head: the first bytes of the file, at most CHARSET_HEAD_BYTES; whole: it is all there is. Without
- * loaded tables only UTF-8, -16 and -32 are told apart. ST_UNSUPPORTED when it is no text at all. */
+ * loaded tables only UTF-8, -16 and -32 are told apart. ST_UNSUPPORTED when it is no text at all.
+ */
 MUST_CHECK status charset_detect(const struct charset_tables *tables, struct span head, bool whole,
 				 bool html, struct charset *ret_charset, struct fault *reterr);
 const char *charset_name(const struct charset *charset);

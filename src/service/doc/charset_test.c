@@ -14,7 +14,8 @@ static const char ZH[] = "数据安全，是指通过采取必要措施，确保
 			 "任何组织、个人收集数据，应当采取合法、正当的方式。2021年6月10日。\n";
 static const char TW[] = "資料安全，是指通過採取必要措施，確保資料處於有效保護和合法利用的狀態。\n"
 			 "任何組織、個人收集資料，應當採取合法、正當的方式。\n";
-static const char JA[] = "太平洋戦争を前に、日本やドイツ政府の政治、軍事の機密情報をソ連に伝えた。\n";
+static const char JA[] =
+	"太平洋戦争を前に、日本やドイツ政府の政治、軍事の機密情報をソ連に伝えた。\n";
 static const char KO[] = "글자를 볼 수 없을 것이다. 데이터 보안은 필요한 조치를 말한다.\n";
 
 /* text, UTF-8, in another charset. */
@@ -95,15 +96,17 @@ static void test_charset__a_mark_decides(void **state)
 	static const struct {
 		const char *mark, *charset;
 		size_t bytes;
-	} marks[] = {{"\xEF\xBB\xBF", "UTF-8", 3},	      {"\xFF\xFE", "UTF-16LE", 2},
-		     {"\xFE\xFF", "UTF-16BE", 2},	      {"\xFF\xFE\0\0", "UTF-32LE", 4},
+	} marks[] = {{"\xEF\xBB\xBF", "UTF-8", 3},
+		     {"\xFF\xFE", "UTF-16LE", 2},
+		     {"\xFE\xFF", "UTF-16BE", 2},
+		     {"\xFF\xFE\0\0", "UTF-32LE", 4},
 		     {"\0\0\xFE\xFF", "UTF-32BE", 4}};
 	for (size_t i = 0; i < ARRAY_COUNT(marks); i++) {
 		char bytes[2048], out[4096];
 		struct charset_tables tables;
 		memcpy(bytes, marks[i].mark, marks[i].bytes);
-		struct span in = encode(marks[i].charset, "中文 \xF0\x9F\x98\x80 text", bytes + marks[i].bytes,
-					sizeof(bytes) - marks[i].bytes);
+		struct span in = encode(marks[i].charset, "中文 \xF0\x9F\x98\x80 text",
+					bytes + marks[i].bytes, sizeof(bytes) - marks[i].bytes);
 		in = (struct span){bytes, in.bytes + marks[i].bytes};
 		struct charset found = detect(&tables, in, false);
 		assert_string_equal(charset_name(&found), marks[i].charset);
@@ -116,8 +119,10 @@ static void test_charset__a_mark_decides(void **state)
 static void test_charset__a_page_may_name_it(void **state)
 {
 	(void)state;
-	check("GBK", "<html><head><meta charset=\"gb2312\"></head><body>著作权</body></html>", "GB18030", true);
-	check("ISO-8859-2", "<meta http-equiv=x content='text/html; charset=ISO-8859-2'>Zażółć gęślą jaźń",
+	check("GBK", "<html><head><meta charset=\"gb2312\"></head><body>著作权</body></html>",
+	      "GB18030", true);
+	check("ISO-8859-2",
+	      "<meta http-equiv=x content='text/html; charset=ISO-8859-2'>Zażółć gęślą jaźń",
 	      "ISO-8859-2", true);
 }
 
@@ -126,14 +131,17 @@ static void test_charset__wrong_bytes_become_replacements(void **state)
 	(void)state;
 	char out[256];
 	struct charset_tables tables;
-	struct span in = SPAN("前面\xFF\xFE的 \xC0\xAF \xED\xA0\x80 字\xE4\xB8\n后\x01面\xC2\x85\xE4");
+	struct span in =
+		SPAN("前面\xFF\xFE的 \xC0\xAF \xED\xA0\x80 字\xE4\xB8\n后\x01面\xC2\x85\xE4");
 	struct charset found = detect(&tables, in, false);
 	assert_int_equal(found.kind, CHARSET_UTF8);
 	for (size_t step = 1; step < 12; step++) {
 		struct span got = decode(&found, &tables, in, step, out, sizeof(out));
 		assert_true(utf8_is_valid(got));
-		assert_true(span_equal(got, SPAN("前面\uFFFD\uFFFD的 \uFFFD\uFFFD \uFFFD\uFFFD\uFFFD 字\uFFFD\uFFFD\n"
-						 "后 面  \uFFFD")));
+		assert_true(span_equal(
+			got,
+			SPAN("前面\uFFFD\uFFFD的 \uFFFD\uFFFD \uFFFD\uFFFD\uFFFD 字\uFFFD\uFFFD\n"
+			     "后 面  \uFFFD")));
 	}
 }
 
@@ -158,8 +166,8 @@ static void test_charset__binary_data_is_no_text(void **state)
 	struct charset found;
 	struct fault fault;
 	char zeros[100] = "ab";
-	assert_int_equal(charset_detect(&tables, (struct span){zeros, sizeof(zeros)}, true, false, &found,
-					&fault),
+	assert_int_equal(charset_detect(&tables, (struct span){zeros, sizeof(zeros)}, true, false,
+					&found, &fault),
 			 ST_UNSUPPORTED);
 }
 

@@ -14,12 +14,13 @@
  *
  * The last passage is settled but not emitted, so that a crumb may still join it; `last` is 0 when
  * there is none. The run never outgrows twice the target, or the ceiling, by more than a slice: it
- * gives up its front while the unit is still open. Hence the capacity, at up to 4 bytes a weight. */
+ * gives up its front while the unit is still open. Hence the capacity, at up to 4 bytes a weight.
+ */
 enum {
 	GAP_BYTES_MAX = 4096, /* a wider gap ends the run */
 	SLICE_BYTES = 4096,   /* text is taken over in such steps */
 	MARKS_MAX = 2048,
-	UNITS_MAX = 1024,     /* of a run; borders beyond that are not seen */
+	UNITS_MAX = 1024, /* of a run; borders beyond that are not seen */
 };
 
 /* text[at..] comes from bytes from..to of the text form. */
@@ -42,9 +43,9 @@ struct unit {
 struct chunker {
 	struct mem_scope *scope;
 	struct chunker_options options;
-	size_t want, most;   /* weights: target and ceiling */
-	size_t high, crumb;  /* 1.5 targets, a sixth of one */
-	size_t trigger;      /* the run gives up its front above this */
+	size_t want, most;  /* weights: target and ceiling */
+	size_t high, crumb; /* 1.5 targets, a sixth of one */
+	size_t trigger;     /* the run gives up its front above this */
 
 	char *text;
 	size_t bytes, capacity;
@@ -55,8 +56,8 @@ struct chunker {
 	size_t unit_weight; /* of the open one */
 	bool unit_open, long_unit;
 
-	uint64_t at;    /* offset in the text form behind all that was given */
-	bool rendered;  /* marks tell the offsets; else they are at - bytes + position */
+	uint64_t at;   /* offset in the text form behind all that was given */
+	bool rendered; /* marks tell the offsets; else they are at - bytes + position */
 	struct mark *marks;
 	size_t mark_count;
 
@@ -286,8 +287,8 @@ static void settle(struct chunker *c, size_t to)
 
 /* ---- where to cut ---- */
 
-/* A passage ends between `low` and `high` weights into the run, best near `want`; a border of units may
- * be taken from `floor` on. */
+/* A passage ends between `low` and `high` weights into the run, best near `want`; a border of units
+ * may be taken from `floor` on. */
 struct window {
 	size_t floor, low, want, high;
 };
@@ -374,8 +375,10 @@ static void run_end(struct chunker *c, bool all)
 			break;
 		size_t pieces = (c->run_weight + c->high - 1) / c->high;
 		size_t want = c->run_weight / pieces;
-		size_t least = pieces == 2 ? c->run_weight - c->high : 0; /* or the rest is too much */
-		struct window w = {size_max(c->want / 3, least), size_max(want / 2, least), want, c->high};
+		size_t least =
+			pieces == 2 ? c->run_weight - c->high : 0; /* or the rest is too much */
+		struct window w = {size_max(c->want / 3, least), size_max(want / 2, least), want,
+				   c->high};
 		settle(c, place_find(c, &w));
 	}
 	bool crumb = c->run_weight < c->crumb;
@@ -503,7 +506,8 @@ static void long_unit_begin(struct chunker *c)
 static void take(struct chunker *c, struct span text)
 {
 	while (text.bytes > 0 && passes(c)) {
-		size_t bytes = text.bytes > SLICE_BYTES ? utf8_floor(text, SLICE_BYTES) : text.bytes;
+		size_t bytes =
+			text.bytes > SLICE_BYTES ? utf8_floor(text, SLICE_BYTES) : text.bytes;
 		struct span slice = span_slice(text, 0, bytes);
 		text = span_slice(text, bytes, text.bytes);
 		ASSERT(c->bytes + bytes <= c->capacity);
@@ -542,7 +546,8 @@ void chunker_add_from(struct chunker *c, struct span text, uint64_t from, uint64
 	ASSERT(from <= to);
 	if (!passes(c))
 		return;
-	/* A long piece that is verbatim is told apart, so that its parts have offsets of their own. */
+	/* A long piece that is verbatim is told apart, so that its parts have offsets of their own.
+	 */
 	while (text.bytes > SLICE_BYTES / 4 && to - from == text.bytes && passes(c)) {
 		size_t bytes = utf8_floor(text, SLICE_BYTES / 4);
 		mark_add(c, from, from + bytes);
@@ -599,7 +604,8 @@ void chunker_gap(struct chunker *c, struct span text)
 		return;
 	}
 	while (text.bytes > 0 && passes(c)) {
-		size_t bytes = text.bytes > SLICE_BYTES / 2 ? utf8_floor(text, SLICE_BYTES / 2) : text.bytes;
+		size_t bytes = text.bytes > SLICE_BYTES / 2 ? utf8_floor(text, SLICE_BYTES / 2)
+							    : text.bytes;
 		struct span part = span_slice(text, 0, bytes);
 		text = span_slice(text, part.bytes, text.bytes);
 		size_t before = c->bytes;

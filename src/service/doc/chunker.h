@@ -2,13 +2,15 @@
  *
  * A parser tells the chunker the text form in order: units (paragraph, list item, table row, code
  * block, heading, record) and the gaps of white space between them. Consecutive units of a section
- * form a run. A run that grows beyond twice the target T gives up a passage at its front, cut at the
- * border of units nearest to T, else at the sentence end nearest to T; what is left at the section's
- * end is one passage up to 1.5 T, else two about equal ones. So a passage is .5 T .. 1.5 T, except:
+ * form a run. A run that grows beyond twice the target T gives up a passage at its front, cut at
+ * the border of units nearest to T, else at the sentence end nearest to T; what is left at the
+ * section's end is one passage up to 1.5 T, else two about equal ones. So a passage is .5 T .. 1.5
+ * T, except:
  *   - a code block, list item, row or record stays whole up to the ceiling;
- *   - a section shorter than that is a passage of its own, unless it is a crumb (< T/6): then it joins
- *     the passage before it, or the section behind it. Crumbs are poison to vector search: the nearest
- *     neighbours of everything. For the same reason text without any letter or digit is no passage.
+ *   - a section shorter than that is a passage of its own, unless it is a crumb (< T/6): then it
+ * joins the passage before it, or the section behind it. Crumbs are poison to vector search: the
+ * nearest neighbours of everything. For the same reason text without any letter or digit is no
+ * passage.
  *   - a heading stays with what follows it.
  *
  *     chunker_heading(c, 2, SPAN("Limits"));                 a new section
@@ -17,30 +19,30 @@
  *     chunker_begin(c, UNIT_PARAGRAPH); chunker_add(c, ...); chunker_end(c);
  *     chunker_finish(c);                                     the last passage
  *
- * Offsets    Every byte given by add and gap is a byte of the text form, so start and end of a passage
- *            are exact. Formats that are rendered anew (rows, records) use chunker_add_from(), which
+ * Offsets    Every byte given by add and gap is a byte of the text form, so start and end of a
+ * passage are exact. Formats that are rendered anew (rows, records) use chunker_add_from(), which
  *            says for each piece which bytes of the text form it comes from, and chunker_mark().
- * Weights    as in doc/cut.h. The text kept at once is bounded by the ceiling, whatever the units' sizes.
- * Errors     stick: after one, calls do nothing; chunker_failed() tells. A visit that stops is one.
- * Threads    One. */
+ * Weights    as in doc/cut.h. The text kept at once is bounded by the ceiling, whatever the units'
+ * sizes. Errors     stick: after one, calls do nothing; chunker_failed() tells. A visit that stops
+ * is one. Threads    One. */
 #ifndef DOC_CHUNKER_H
 #define DOC_CHUNKER_H
 
 #include "doc/doc.h"
 
 enum {
-	CHUNKER_LEVELS = 8,        /* of headings */
+	CHUNKER_LEVELS = 8,          /* of headings */
 	CHUNKER_HEADING_BYTES = 240, /* of one heading; a longer one is cut */
 	CHUNKER_LABEL_BYTES = 1024,  /* id, title, context */
 	CHUNKER_CHARS_MAX = 8192,    /* the highest ceiling that may be asked for */
 };
 
 enum unit_kind {
-	UNIT_PARAGRAPH, /* cut at sentences */
-	UNIT_LINES,     /* code, a nested list, a row: cut at line ends */
-	UNIT_HEADING,   /* stays with the unit after it */
+	UNIT_PARAGRAPH,  /* cut at sentences */
+	UNIT_LINES,      /* code, a nested list, a row: cut at line ends */
+	UNIT_HEADING,    /* stays with the unit after it */
 	UNIT_TABLE_HEAD, /* so does the header of a table */
-	UNIT_RECORD,    /* a passage of its own: a question with its answer */
+	UNIT_RECORD,     /* a passage of its own: a question with its answer */
 };
 
 struct chunker_options {
@@ -65,8 +67,8 @@ bool chunker_has_title(const struct chunker *c);
 void chunker_heading(struct chunker *c, uint32_t level, struct span text);
 /* A table begins: ends a run that holds rows of another one. */
 void chunker_table(struct chunker *c);
-/* For passages that begin with a unit begun from here on, but a UNIT_TABLE_HEAD: the header row. Empty:
- * the table is over. */
+/* For passages that begin with a unit begun from here on, but a UNIT_TABLE_HEAD: the header row.
+ * Empty: the table is over. */
 void chunker_context(struct chunker *c, struct span context);
 /* For passages that begin inside the open unit, should it have to be cut: what tells its row. */
 void chunker_inner_context(struct chunker *c, struct span context);

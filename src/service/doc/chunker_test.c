@@ -148,17 +148,21 @@ static void test_chunker__a_code_block_stays_whole_up_to_the_ceiling(void **stat
 	(void)state;
 	struct fixture f;
 	begin(&f);
-	unit(&f, UNIT_PARAGRAPH, "Words before the code, some of them, so that there is a passage.\n");
-	const char *code = "int main(void)\n{\n\tint first = 1;\n\tint second = 2;\n\tint third = 3;\n"
-			   "\tint fourth = 4;\n\tint fifth = 5;\n\tint sixth = 6;\n\treturn first;\n}\n\n"
-			   "/* and a comment of some length behind it, to come near the ceiling */\n";
+	unit(&f, UNIT_PARAGRAPH,
+	     "Words before the code, some of them, so that there is a passage.\n");
+	const char *code =
+		"int main(void)\n{\n\tint first = 1;\n\tint second = 2;\n\tint third = 3;\n"
+		"\tint fourth = 4;\n\tint fifth = 5;\n\tint sixth = 6;\n\treturn first;\n}\n\n"
+		"/* and a comment of some length behind it, to come near the ceiling */\n";
 	assert_true(cut_weight(span_of(code)) > (size_t)CHARS * CUT_WIDE * 3 / 2);
 	unit(&f, UNIT_LINES, code);
-	unit(&f, UNIT_PARAGRAPH, "Words behind the code, as many as before it, for another passage.\n");
+	unit(&f, UNIT_PARAGRAPH,
+	     "Words behind the code, as many as before it, for another passage.\n");
 	finish(&f);
-	assert_true(collect_holds(&f.seen, "int main(void)\n{\n\tint first = 1;\n\tint second = 2;\n\tint "
-					   "third = 3;\n\tint fourth = 4;\n\tint fifth = 5;\n\tint sixth = "
-					   "6;\n\treturn first;\n}\n\n/* and a comment"));
+	assert_true(collect_holds(&f.seen,
+				  "int main(void)\n{\n\tint first = 1;\n\tint second = 2;\n\tint "
+				  "third = 3;\n\tint fourth = 4;\n\tint fifth = 5;\n\tint sixth = "
+				  "6;\n\treturn first;\n}\n\n/* and a comment"));
 	end(&f);
 }
 
@@ -182,7 +186,8 @@ static void test_chunker__cuts_at_sentences_near_the_target(void **state)
 	begin(&f);
 	chunker_begin(f.chunker, UNIT_PARAGRAPH);
 	for (int i = 0; i < 40; i++) {
-		const char *text = "一句话有十二个字的样子吧。Dr. Smith paid 3.50 to J. Doe, then left! ";
+		const char *text =
+			"一句话有十二个字的样子吧。Dr. Smith paid 3.50 to J. Doe, then left! ";
 		chunker_add(f.chunker, span_of(text));
 		buf_add_text(&f.form, text);
 	}
@@ -217,7 +222,8 @@ static void test_chunker__text_without_any_border_is_cut_between_graphemes(void 
 	for (size_t i = 0; i < f.seen.count; i++) {
 		struct span text = f.seen.chunks[i].text;
 		assert_true(text.data[0] == 'e' || (unsigned char)text.data[0] == 0xF0);
-		assert_false(text.bytes > 3 && memcmp(text.data + text.bytes - 3, "\xE2\x80\x8D", 3) == 0);
+		assert_false(text.bytes > 3 &&
+			     memcmp(text.data + text.bytes - 3, "\xE2\x80\x8D", 3) == 0);
 	}
 	end(&f);
 }
@@ -233,8 +239,9 @@ static void test_chunker__a_table_that_is_cut_carries_its_header(void **state)
 	for (int i = 0; i < 12; i++)
 		unit(&f, UNIT_LINES, "| a name of some length | and its value |\n");
 	chunker_context(f.chunker, SPAN(""));
-	unit(&f, UNIT_PARAGRAPH, "Prose behind the table, which is long enough to be cut off from it, and "
-				 "that goes on for a while, so that it must be a passage of its own.\n");
+	unit(&f, UNIT_PARAGRAPH,
+	     "Prose behind the table, which is long enough to be cut off from it, and "
+	     "that goes on for a while, so that it must be a passage of its own.\n");
 	finish(&f);
 	assert_true(f.seen.count >= 4);
 	assert_int_equal(f.seen.chunks[0].context.bytes, 0);
@@ -243,7 +250,8 @@ static void test_chunker__a_table_that_is_cut_carries_its_header(void **state)
 	if (last->text.data[0] != '|')
 		assert_int_equal(last->context.bytes, 0);
 	for (size_t i = 1; i < f.seen.count; i++)
-		assert_true(f.seen.chunks[i].text.data[0] == '|' || f.seen.chunks[i].text.data[0] == 'P');
+		assert_true(f.seen.chunks[i].text.data[0] == '|' ||
+			    f.seen.chunks[i].text.data[0] == 'P');
 	end(&f);
 }
 
@@ -255,7 +263,8 @@ static void test_chunker__rendered_passages_say_where_they_come_from(void **stat
 	for (uint64_t row = 0; row < 50; row++) {
 		chunker_begin(f.chunker, UNIT_LINES);
 		chunker_add_from(f.chunker, SPAN("column: "), row * 100, row * 100);
-		chunker_add_from(f.chunker, SPAN("a value of the row"), row * 100 + 1, row * 100 + 90);
+		chunker_add_from(f.chunker, SPAN("a value of the row"), row * 100 + 1,
+				 row * 100 + 90);
 		chunker_end(f.chunker);
 		chunker_mark(f.chunker, SPAN("\n"));
 	}
@@ -298,8 +307,9 @@ static size_t roll(size_t sides)
 
 static void random_text(struct fixture *f, size_t words)
 {
-	static const char *const pieces[] = {"word",  "，", "。", " ",  "中文",   ". ",  "\n", "e\xCC\x81", "😀",
-					     "한국", "?",  "）", "12", "　",     "\t", "—",  "a",	   "\xC2\xA0"};
+	static const char *const pieces[] = {"word", "，",        "。", " ",    "中文", ". ",
+					     "\n",   "e\xCC\x81", "😀",  "한국", "?",    "）",
+					     "12",   "　",        "\t", "—",    "a",    "\xC2\xA0"};
 	for (size_t i = 0; i < words; i++) {
 		const char *piece = pieces[roll(ARRAY_COUNT(pieces))];
 		chunker_add(f->chunker, span_of(piece));

@@ -140,7 +140,8 @@ void collect_check_verbatim(const struct collected *c, struct span form, uint32_
 bool collect_holds(const struct collected *c, const char *text)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		if (memmem(c->chunks[i].text.data, c->chunks[i].text.bytes, text, strlen(text)) != NULL)
+		if (memmem(c->chunks[i].text.data, c->chunks[i].text.bytes, text, strlen(text)) !=
+		    NULL)
 			return true;
 	}
 	return false;

@@ -1,4 +1,5 @@
-/* doc/collect_test.h -- for tests: keep the passages of a document and say what must hold for all. */
+/* doc/collect_test.h -- for tests: keep the passages of a document and say what must hold for all.
+ */
 #ifndef DOC_COLLECT_TEST_H
 #define DOC_COLLECT_TEST_H
 
@@ -28,8 +29,8 @@ status collect_parse(struct collected *c, enum doc_format format, struct span te
 status collect_form(struct collected *c, enum doc_format format, struct span text, size_t step,
 		    struct fault *reterr);
 
-/* Each passage is what its offsets say; they go forward and do not overlap; between them is no letter
- * or digit; none is above the ceiling. */
+/* Each passage is what its offsets say; they go forward and do not overlap; between them is no
+ * letter or digit; none is above the ceiling. */
 void collect_check_verbatim(const struct collected *c, struct span form, uint32_t chars_max);
 /* Does any passage hold this text? */
 bool collect_holds(const struct collected *c, const char *text);

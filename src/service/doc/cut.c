@@ -14,8 +14,8 @@ static size_t point_weight(uint32_t point)
 	return point >= 0x1100 && utf8_is_unspaced_script(point) ? CUT_WIDE : CUT_NARROW;
 }
 
-/* The text is valid UTF-8, so lead bytes tell most of it: E5..E9 begin U+5000..U+9FFF, all Han, and EB,
- * EC begin U+B000..U+CFFF, all Hangul. The rest is decoded. */
+/* The text is valid UTF-8, so lead bytes tell most of it: E5..E9 begin U+5000..U+9FFF, all Han, and
+ * EB, EC begin U+B000..U+CFFF, all Hangul. The rest is decoded. */
 size_t cut_weight(struct span s)
 {
 	size_t weight = 0;
@@ -24,7 +24,8 @@ size_t cut_weight(struct span s)
 		if (c < 0x80) {
 			at++;
 			weight += CUT_NARROW;
-		} else if (((c >= 0xE5 && c <= 0xE9) || c == 0xEB || c == 0xEC) && s.bytes - at >= 3) {
+		} else if (((c >= 0xE5 && c <= 0xE9) || c == 0xEB || c == 0xEC) &&
+			   s.bytes - at >= 3) {
 			at += 3;
 			weight += CUT_WIDE;
 		} else {
@@ -38,8 +39,8 @@ size_t cut_weight(struct span s)
 
 static bool is_space(uint32_t point)
 {
-	return point == ' ' || (point >= '\t' && point <= '\r') || point == 0xA0 || point == 0x3000 ||
-	       point == 0xFEFF || point == 0x200B;
+	return point == ' ' || (point >= '\t' && point <= '\r') || point == 0xA0 ||
+	       point == 0x3000 || point == 0xFEFF || point == 0x200B;
 }
 
 /* 。！？… and their half-width kin end a sentence whatever follows. */
@@ -75,9 +76,10 @@ static bool is_ascii_clause_end(uint32_t point)
 enum { ABBREVIATION_BYTES = 6 };
 
 /* Words whose full stop ends no sentence. */
-static const char ABBREVIATIONS[] =
-	" mr mrs ms dr st jr sr vs etc eg ie no fig prof rev gen col lt capt sgt gov sen rep hon inc ltd co corp "
-	"jan feb mar apr jun jul aug sep sept oct nov dec approx ca vol pp ed eds dept univ mt ft al cf ";
+static const char ABBREVIATIONS[] = " mr mrs ms dr st jr sr vs etc eg ie no fig prof rev gen col "
+				    "lt capt sgt gov sen rep hon inc ltd co corp "
+				    "jan feb mar apr jun jul aug sep sept oct nov dec approx ca "
+				    "vol pp ed eds dept univ mt ft al cf ";
 
 /* What the walk over a text remembers of the points before the place it looks at. */
 struct walk {
@@ -87,7 +89,7 @@ struct walk {
 	uint32_t newlines; /* line ends right before it, blanks passed over */
 	size_t word;       /* letters at the end of what was passed */
 	char letters[ABBREVIATION_BYTES + 1]; /* the first of them, in lower case */
-	bool capital;      /* the first one was */
+	bool capital;                         /* the first one was */
 };
 
 static bool is_letter(uint32_t point)
@@ -184,8 +186,9 @@ static size_t cut_anywhere(struct span s, const struct cut_rule *rule)
 	for (size_t at = 0; at < s.bytes;) {
 		uint32_t point;
 		size_t next = at + utf8_decode(s, at, &point);
-		bool border = at > 0 && utf8proc_grapheme_break_stateful((utf8proc_int32_t)last,
-									(utf8proc_int32_t)point, &state);
+		bool border =
+			at > 0 && utf8proc_grapheme_break_stateful((utf8proc_int32_t)last,
+								   (utf8proc_int32_t)point, &state);
 		if (border && (weight <= rule->want || best == 0))
 			best = at;
 		weight += point_weight(point);
@@ -211,7 +214,8 @@ size_t cut_find(struct span s, const struct cut_rule *rule)
 		if (at > 0 && weight >= rule->least) {
 			enum rank rank = walk_rank(&w, point, rule->lines);
 			size_t away = distance(weight, rule->want);
-			if (rank > best_rank || (rank == best_rank && rank > 0 && away < best_distance)) {
+			if (rank > best_rank ||
+			    (rank == best_rank && rank > 0 && away < best_distance)) {
 				best_rank = rank;
 				best = at;
 				best_distance = away;

@@ -1,7 +1,7 @@
 /* doc/cut.h -- how long a text is, and where it is best cut.
  *
- * Lengths are weights in thirds of a character: Han, Kana and Hangul carry about three times as much
- * as a Latin letter, so they weigh CUT_WIDE and all else CUT_NARROW. Texts are valid UTF-8.
+ * Lengths are weights in thirds of a character: Han, Kana and Hangul carry about three times as
+ * much as a Latin letter, so they weigh CUT_WIDE and all else CUT_NARROW. Texts are valid UTF-8.
  *
  * Pure functions over spans; none allocates. */
 #ifndef DOC_CUT_H

@@ -26,7 +26,8 @@ static bool cell_next(struct cells *c, struct span *ret_cell)
 	for (; at < c->text.bytes; at++) {
 		if (quoted && text[at] == '"')
 			inside = !inside;
-		else if (!inside && (text[at] == c->delimiter || text[at] == '\n' || text[at] == '\r'))
+		else if (!inside &&
+			 (text[at] == c->delimiter || text[at] == '\n' || text[at] == '\r'))
 			break;
 	}
 	if (inside || (at >= c->text.bytes && !c->whole))
@@ -111,8 +112,8 @@ static bool is_known_name(const struct dialect *d, size_t index)
 	return false;
 }
 
-/* Read the first record as a header; false when it does not look like one. An unnamed first column is
- * what pandas writes for its index. */
+/* Read the first record as a header; false when it does not look like one. An unnamed first column
+ * is what pandas writes for its index. */
 static bool header_read(struct dialect *d, struct cells *c)
 {
 	struct span cell;
@@ -122,8 +123,9 @@ static bool header_read(struct dialect *d, struct cells *c)
 		if (!is_name(cell) && !(column == 0 && cell.bytes == 0))
 			return false;
 		if (column < DIALECT_COLUMNS) {
-			size_t bytes = cell.bytes < DIALECT_NAME_BYTES ? cell.bytes
-								      : utf8_floor(cell, DIALECT_NAME_BYTES);
+			size_t bytes = cell.bytes < DIALECT_NAME_BYTES
+					       ? cell.bytes
+					       : utf8_floor(cell, DIALECT_NAME_BYTES);
 			if (bytes > 0)
 				memcpy(d->name[column], cell.data, bytes);
 			d->name_bytes[column] = bytes;

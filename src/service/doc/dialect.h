@@ -1,8 +1,8 @@
 /* doc/dialect.h -- how a CSV file is written: delimiter, header, a question-and-answer table?
  *
- * Guessed from the first KiB: the delimiter that splits most of the first records into the same number
- * of cells wins; the first record is a header when its cells are short, distinct, no numbers and no
- * sentences, and records follow. */
+ * Guessed from the first KiB: the delimiter that splits most of the first records into the same
+ * number of cells wins; the first record is a header when its cells are short, distinct, no numbers
+ * and no sentences, and records follow. */
 #ifndef DOC_DIALECT_H
 #define DOC_DIALECT_H
 

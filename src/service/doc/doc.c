@@ -18,7 +18,7 @@
 #include "rt/process.h"
 
 enum {
-	POLL_MS = 20,        /* how soon a cancel is seen */
+	POLL_MS = 20, /* how soon a cancel is seen */
 	CPU_SECONDS_BASE = 8,
 	CPU_BYTES_A_SECOND = 2 * 1024 * 1024, /* the slowest we put up with */
 	IDLE_SECONDS_BASE = 60,
@@ -68,8 +68,10 @@ static status child_start(struct run *r, enum doc_format format, int fd, struct 
 	uint32_t chars_max = o->chunk_chars_max != 0 ? o->chunk_chars_max : 2 * chars;
 	uint64_t memory = o->memory_max != 0 ? o->memory_max : DOC_MEMORY_MAX;
 	if (chars > chars_max || chars_max > CHUNKER_CHARS_MAX)
-		return fault_set(reterr, ST_INVALID, "chunks of %u characters, at most %u: the ceiling must be "
-				 "the larger one and at most %d", chars, chars_max, CHUNKER_CHARS_MAX);
+		return fault_set(reterr, ST_INVALID,
+				 "chunks of %u characters, at most %u: the ceiling must be "
+				 "the larger one and at most %d",
+				 chars, chars_max, CHUNKER_CHARS_MAX);
 	char texts[WORKER_ARGS][NUMBER_BYTES] = {{0}};
 	(void)snprintf(texts[WORKER_ARG_FORMAT], NUMBER_BYTES, "%d", (int)format);
 	(void)snprintf(texts[WORKER_ARG_CHARS], NUMBER_BYTES, "%u", chars);
@@ -103,15 +105,17 @@ static status child_await(struct run *r, struct fault *reterr)
 		if (ready < 0 && errno != EINTR)
 			return fault_errno(reterr, ST_IO, "cannot wait for the parser");
 		if (clock_ms() > limit_ms)
-			return fault_set(reterr, ST_LIMIT, "the parser made no progress for too long");
+			return fault_set(reterr, ST_LIMIT,
+					 "the parser made no progress for too long");
 	}
 }
 
 static status frame_handle(struct run *r, struct wire_frame *frame, struct fault *reterr)
 {
 	if (r->ended)
-		return fault_set(reterr, ST_INVALID, "the parser of this file misbehaved and was stopped: "
-						     "it went on after its end");
+		return fault_set(reterr, ST_INVALID,
+				 "the parser of this file misbehaved and was stopped: "
+				 "it went on after its end");
 	switch (frame->kind) {
 	case WIRE_CHUNK:
 		if (r->on_chunk == NULL)
@@ -132,8 +136,9 @@ static status frame_handle(struct run *r, struct wire_frame *frame, struct fault
 		r->ended = true;
 		return ST_OK;
 	}
-	return fault_set(reterr, ST_INVALID, "the parser of this file misbehaved and was stopped: "
-					     "it said what was not asked");
+	return fault_set(reterr, ST_INVALID,
+			 "the parser of this file misbehaved and was stopped: "
+			 "it said what was not asked");
 }
 
 /* All frames that are complete. */
@@ -184,14 +189,17 @@ static status explain_death(const struct run *r, int code, struct fault *reterr)
 		return fault_set(reterr, ST_LIMIT, "parsing takes more than %u s of processor time",
 				 r->cpu_seconds);
 	case SIGKILL:
-		return fault_set(reterr, ST_LIMIT, "the parser was killed: out of memory or of processor time");
+		return fault_set(reterr, ST_LIMIT,
+				 "the parser was killed: out of memory or of processor time");
 	case SIGSYS:
-		return fault_set(reterr, ST_INVALID, "the parser tried what its sandbox forbids and was stopped");
+		return fault_set(reterr, ST_INVALID,
+				 "the parser tried what its sandbox forbids and was stopped");
 	default:
 		if (code > 128)
-			return fault_set(reterr, ST_INVALID, "the parser crashed on this file (signal %d)",
-					 code - 128);
-		return fault_set(reterr, ST_IO, "the parser did not start or broke off (exit code %d)", code);
+			return fault_set(reterr, ST_INVALID,
+					 "the parser crashed on this file (signal %d)", code - 128);
+		return fault_set(reterr, ST_IO,
+				 "the parser did not start or broke off (exit code %d)", code);
 	}
 }
 
@@ -199,7 +207,8 @@ static status run_child(struct run *r, struct fault *reterr)
 {
 	status st = frames_read(r, reterr);
 	int code = 0;
-	/* One that ended its output may still sit there; one that died without a word is explained. */
+	/* One that ended its output may still sit there; one that died without a word is explained.
+	 */
 	if (st != ST_OK || r->ended)
 		(void)kill(r->process.pid, SIGKILL);
 	bool silent = st == ST_OK && !r->ended;
@@ -210,7 +219,8 @@ static status run_child(struct run *r, struct fault *reterr)
 	return st != ST_OK ? st : waited;
 }
 
-static status doc_run(struct mem_scope *scratch, const char *path, struct run *r, struct fault *reterr)
+static status doc_run(struct mem_scope *scratch, const char *path, struct run *r,
+		      struct fault *reterr)
 {
 	static const struct doc_options defaults = {0};
 	if (r->options == NULL)
@@ -218,7 +228,8 @@ static status doc_run(struct mem_scope *scratch, const char *path, struct run *r
 	enum doc_format format = format_of_name(r->name);
 	if (format == FORMAT_NONE)
 		return fault_set(reterr, ST_UNSUPPORTED,
-				 "the format of '%.100s' is not supported (supported: txt, log, md, html, csv, "
+				 "the format of '%.100s' is not supported (supported: txt, log, "
+				 "md, html, csv, "
 				 "tsv, json, jsonl)",
 				 path_base(r->name.data).data);
 	CLEANUP(fd_closep) int fd = -1;
@@ -231,7 +242,8 @@ static status doc_run(struct mem_scope *scratch, const char *path, struct run *r
 							  : (uint32_t)(cpu < 86400 ? cpu : 86400);
 	struct mem_scope *scope = mem_scope_open(scratch, "doc", 0);
 	if (scope == NULL)
-		return fault_set(reterr, mem_refusal(), "no memory to parse '%.100s'", r->name.data);
+		return fault_set(reterr, mem_refusal(), "no memory to parse '%.100s'",
+				 r->name.data);
 	st = wire_reader_init(&r->reader, scope, reterr);
 	if (st == ST_OK)
 		st = child_start(r, format, fd, reterr);
@@ -245,7 +257,8 @@ status doc_parse(struct mem_scope *scratch, const char *path, const char *name,
 		 const struct doc_options *options, doc_chunk_fn *visit, void *context,
 		 struct fault *reterr)
 {
-	struct run r = {.options = options, .name = span_of(name), .on_chunk = visit, .context = context};
+	struct run r = {
+		.options = options, .name = span_of(name), .on_chunk = visit, .context = context};
 	return doc_run(scratch, path, &r, reterr);
 }
 
@@ -253,6 +266,7 @@ status doc_text(struct mem_scope *scratch, const char *path, const char *name,
 		const struct doc_options *options, doc_text_fn *visit, void *context,
 		struct fault *reterr)
 {
-	struct run r = {.options = options, .name = span_of(name), .on_text = visit, .context = context};
+	struct run r = {
+		.options = options, .name = span_of(name), .on_text = visit, .context = context};
 	return doc_run(scratch, path, &r, reterr);
 }

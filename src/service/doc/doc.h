@@ -10,8 +10,8 @@
  *          byte offsets into the document's text form: the file itself for UTF-8 txt, md, csv and
  *          json files; the converted or extracted text (doc_text()) for other charsets and html;
  *          the value of "text" for a .jsonl record.
- * Errors   ST_UNSUPPORTED (format), ST_INVALID (not readable as what it says it is), ST_LIMIT (needs
- *          more than the limits), ST_CANCELLED. The parent is never harmed. */
+ * Errors   ST_UNSUPPORTED (format), ST_INVALID (not readable as what it says it is), ST_LIMIT
+ * (needs more than the limits), ST_CANCELLED. The parent is never harmed. */
 #ifndef DOC_DOC_H
 #define DOC_DOC_H
 
@@ -25,22 +25,24 @@
 
 /* One passage to index. All spans live until the visit returns. */
 struct doc_chunk {
-	struct span doc_id;   /* the record's "id" for .jsonl, else the file name given to doc_parse */
-	struct span title;    /* of the document, may be empty */
-	struct span heading;  /* "Part > Section", may be empty */
-	struct span context;  /* what must be read with the text though it stands elsewhere: the header row of
-				 a table; may be empty */
-	struct span text;     /* the passage; for txt, md, jsonl exactly bytes start..end of the text form */
-	uint32_t page;        /* 1-based, 0 = no pages */
+	struct span
+		doc_id;    /* the record's "id" for .jsonl, else the file name given to doc_parse */
+	struct span title; /* of the document, may be empty */
+	struct span heading; /* "Part > Section", may be empty */
+	struct span context; /* what must be read with the text though it stands elsewhere: the
+				header row of a table; may be empty */
+	struct span text;    /* the passage; for txt, md, jsonl exactly bytes start..end of the text
+				form */
+	uint32_t page;       /* 1-based, 0 = no pages */
 	uint64_t start, end;
-	uint64_t file_at;     /* bytes of the file read so far, for progress */
+	uint64_t file_at; /* bytes of the file read so far, for progress */
 };
 
 typedef status doc_chunk_fn(void *context, const struct doc_chunk *chunk, struct fault *reterr);
 
 struct doc_options {
-	uint32_t chunk_chars;     /* target size in weighted characters: Han, Kana, Hangul count 1, others
-				     1/3; 0 = the default, DOC_CHUNK_CHARS */
+	uint32_t chunk_chars;     /* target size in weighted characters: Han, Kana, Hangul count 1,
+				     others     1/3; 0 = the default, DOC_CHUNK_CHARS */
 	uint32_t chunk_chars_max; /* hard ceiling; 0 = twice the target */
 	uint64_t memory_max;      /* of the child, bytes; 0 = DOC_MEMORY_MAX */
 	uint32_t cpu_seconds_max; /* 0 = in proportion to the file's size */
@@ -65,8 +67,8 @@ MUST_CHECK status doc_text(struct mem_scope *scratch, const char *path, const ch
 /* True when a file of this name would be parsed (by extension). */
 bool doc_is_supported(const char *name);
 
-/* The child's side: main() calls it when argv[1] is "doc-worker". Returns the exit code. Test programs
- * that call doc_parse() do the same, since the child is the running executable. */
+/* The child's side: main() calls it when argv[1] is "doc-worker". Returns the exit code. Test
+ * programs that call doc_parse() do the same, since the child is the running executable. */
 int doc_worker_main(int argc, char **argv);
 
 #endif

@@ -1,5 +1,5 @@
-/* The whole way, through the child process: real files and hostile ones, limits, cancel, a child that
- * lies. This program is its own child: main() answers to "doc-worker". */
+/* The whole way, through the child process: real files and hostile ones, limits, cancel, a child
+ * that lies. This program is its own child: main() answers to "doc-worker". */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -104,12 +104,13 @@ static bool data_path(char path[FILE_PATH_BYTES], const char *part)
 	return file_exists(path);
 }
 
-/* ---- comparing as data/README.md says: NFKC, no white space, soft hyphens, zero-width characters ---- */
+/* ---- comparing as data/README.md says: NFKC, no white space, soft hyphens, zero-width characters
+ * ---- */
 
 static bool is_nothing(int32_t point)
 {
-	return point == 0xAD || point == 0xFEFF || (point >= 0x200B && point <= 0x200F) || point == 0x2060 ||
-	       point <= ' ' || point == 0x85 ||
+	return point == 0xAD || point == 0xFEFF || (point >= 0x200B && point <= 0x200F) ||
+	       point == 0x2060 || point <= ' ' || point == 0x85 ||
 	       (utf8proc_category(point) >= UTF8PROC_CATEGORY_ZS &&
 		utf8proc_category(point) <= UTF8PROC_CATEGORY_ZP);
 }
@@ -120,11 +121,12 @@ static struct span normalise(struct mem_scope *scope, struct span text)
 	int32_t *points = mem_new_array(scope, int32_t, room);
 	assert_non_null(points);
 	utf8proc_option_t options = UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_STABLE;
-	utf8proc_ssize_t count = utf8proc_decompose((const uint8_t *)text.data, (utf8proc_ssize_t)text.bytes,
-						    points, (utf8proc_ssize_t)room, options);
+	utf8proc_ssize_t count =
+		utf8proc_decompose((const uint8_t *)text.data, (utf8proc_ssize_t)text.bytes, points,
+				   (utf8proc_ssize_t)room, options);
 	assert_true(count >= 0 && (size_t)count <= room);
 	count = utf8proc_normalize_utf32(points, count, options);
-	char *out = mem_new_array(scope, char, (size_t)count * UTF8_BYTES_MAX + 1);
+	char *out = mem_new_array(scope, char, (size_t)count *UTF8_BYTES_MAX + 1);
 	assert_non_null(out);
 	size_t bytes = 0;
 	for (utf8proc_ssize_t i = 0; i < count; i++) {
@@ -163,7 +165,8 @@ static void check_parts(struct collected *c, struct span text, struct span list,
 		struct span part = span_slice(list, 0, bytes);
 		list = span_slice(list, bar != NULL ? bytes + 2 : bytes, list.bytes);
 		if (holds(text, normalise(c->scope, part)) != wanted)
-			fail_msg("%s: '%.*s' %s", file, SPAN_ARG(part), wanted ? "is missing" : "is there");
+			fail_msg("%s: '%.*s' %s", file, SPAN_ARG(part),
+				 wanted ? "is missing" : "is there");
 	}
 }
 
@@ -214,8 +217,9 @@ static void manifest_walk(const char *part, row_fn *visit)
 static void form_check(struct collected *c, const struct row *row)
 {
 	struct fault fault = {0};
-	assert_int_equal(doc_text(mem_scope_root(), row->path, row->file, NULL, collect_text, c, &fault),
-			 ST_OK);
+	assert_int_equal(
+		doc_text(mem_scope_root(), row->path, row->file, NULL, collect_text, c, &fault),
+		ST_OK);
 	enum doc_format format = format_of_name(span_of(row->file));
 	if (format == FORMAT_TEXT || format == FORMAT_MARKDOWN || format == FORMAT_HTML)
 		collect_check_verbatim(c, buf_span(&c->form), 2 * DOC_CHUNK_CHARS);
@@ -266,7 +270,8 @@ static void bad_check(const struct row *row)
 	bool supported = doc_is_supported(row->file);
 	bool fits = holds(row->fields[1], span_of(outcome));
 	if ((supported && !fits) || (!supported && st != ST_UNSUPPORTED))
-		fail_msg("%s: %s, not %.*s (%s)", row->file, outcome, SPAN_ARG(row->fields[1]), fault.text);
+		fail_msg("%s: %s, not %.*s (%s)", row->file, outcome, SPAN_ARG(row->fields[1]),
+			 fault.text);
 	if (st != ST_OK)
 		assert_true(strlen(fault.text) > 10);
 	struct span text = all_text(&c);
@@ -299,7 +304,8 @@ static void test_doc__the_same_bytes_give_the_same_passages(void **state)
 	collect_open(&b);
 	buf_init(&text, a.scope, MIB);
 	for (int i = 0; i < 3000; i++)
-		buf_printf(&text, "Line %d of a text. 第%d行文字。\n%s", i, i, i % 7 == 0 ? "\n" : "");
+		buf_printf(&text, "Line %d of a text. 第%d行文字。\n%s", i, i,
+			   i % 7 == 0 ? "\n" : "");
 	assert_int_equal(parse_content(&a, "a.txt", buf_span(&text), &fault), ST_OK);
 	assert_int_equal(parse_content(&b, "a.txt", buf_span(&text), &fault), ST_OK);
 	assert_true(a.count > 50);
@@ -327,7 +333,8 @@ static void test_doc__a_clean_file_is_its_own_text_form_with_its_mark(void **sta
 	assert_int_equal(c.chunks[0].start, 3);
 	assert_true(span_equal(c.chunks[0].title, SPAN("Title")));
 	write_file(path, "m.md", text);
-	assert_int_equal(doc_text(mem_scope_root(), path, "m.md", NULL, collect_text, &c, &fault), ST_OK);
+	assert_int_equal(doc_text(mem_scope_root(), path, "m.md", NULL, collect_text, &c, &fault),
+			 ST_OK);
 	assert_true(span_equal(buf_span(&c.form), text));
 	collect_check_verbatim(&c, text, 2 * DOC_CHUNK_CHARS);
 	collect_close(&c);
@@ -377,8 +384,8 @@ static void test_doc__a_cancel_is_quick(void **state)
 	struct doc_options options = {.cancel = &cancel};
 	write_endless(path);
 	uint64_t from = clock_ms();
-	assert_int_equal(doc_parse(mem_scope_root(), path, "endless.txt", &options, cancel_chunk, &cancel,
-				   &fault),
+	assert_int_equal(doc_parse(mem_scope_root(), path, "endless.txt", &options, cancel_chunk,
+				   &cancel, &fault),
 			 ST_CANCELLED);
 	assert_true(clock_ms() - from < 5000);
 	assert_int_equal(truncate(path, 0), 0);
@@ -455,11 +462,15 @@ static void test_doc__says_what_a_mislabelled_file_is(void **state)
 	struct collected c;
 	struct fault fault;
 	collect_open(&c);
-	assert_int_equal(parse_content(&c, "a.txt", SPAN("%PDF-1.7 and so on"), &fault), ST_UNSUPPORTED);
+	assert_int_equal(parse_content(&c, "a.txt", SPAN("%PDF-1.7 and so on"), &fault),
+			 ST_UNSUPPORTED);
 	assert_non_null(strstr(fault.text, "PDF"));
-	assert_int_equal(parse_content(&c, "a.csv", SPAN("PK\x03\x04 zip"), &fault), ST_UNSUPPORTED);
+	assert_int_equal(parse_content(&c, "a.csv", SPAN("PK\x03\x04 zip"), &fault),
+			 ST_UNSUPPORTED);
 	assert_non_null(strstr(fault.text, "ZIP"));
-	assert_int_equal(parse_content(&c, "a.txt", SPAN("\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12"), &fault),
+	assert_int_equal(parse_content(&c, "a.txt",
+				       SPAN("\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12"),
+				       &fault),
 			 ST_UNSUPPORTED);
 	assert_int_equal(parse_content(&c, "README", SPAN("words"), &fault), ST_UNSUPPORTED);
 	assert_int_equal(parse_content(&c, "a.json", SPAN("{\"a\": [1, 2}"), &fault), ST_INVALID);
@@ -473,8 +484,9 @@ static void test_doc__says_what_a_mislabelled_file_is(void **state)
 static void test_doc__a_lying_child_is_found_out(void **state)
 {
 	(void)state;
-	static const char *const ways[] = {"garbage", "huge",  "utf8",	   "back",  "count",  "after",
-					   "silent",  "crash", "forbidden", "text", "linger"};
+	static const char *const ways[] = {"garbage",   "huge",  "utf8",   "back",
+					   "count",     "after", "silent", "crash",
+					   "forbidden", "text",  "linger"};
 	for (size_t i = 0; i < ARRAY_COUNT(ways); i++) {
 		struct collected c;
 		struct fault fault = {0};
@@ -499,7 +511,8 @@ static void send(const void *data, size_t bytes)
 static void send_chunk(uint64_t start, const char *text)
 {
 	struct wire_head head = {WIRE_CHUNK, (uint32_t)(sizeof(struct wire_chunk) + strlen(text))};
-	struct wire_chunk chunk = {.start = start, .end = start + 5, .text_bytes = (uint32_t)strlen(text)};
+	struct wire_chunk chunk = {
+		.start = start, .end = start + 5, .text_bytes = (uint32_t)strlen(text)};
 	send(&head, sizeof(head));
 	send(&chunk, sizeof(chunk));
 	send(text, strlen(text));
@@ -552,18 +565,23 @@ int main(int argc, char **argv)
 		return way != NULL ? evil_main(way) : doc_worker_main(argc, argv);
 	}
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_doc__takes_the_text_from_every_document, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_doc__survives_every_bad_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_doc__the_same_bytes_give_the_same_passages, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_doc__a_clean_file_is_its_own_text_form_with_its_mark, setup,
+		cmocka_unit_test_setup_teardown(test_doc__takes_the_text_from_every_document, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_doc__survives_every_bad_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_doc__the_same_bytes_give_the_same_passages,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_doc__a_clean_file_is_its_own_text_form_with_its_mark, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_doc__the_visitor_may_stop, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_doc__a_cancel_is_quick, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_doc__processor_time_is_limited, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_doc__processor_time_is_limited, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_doc__memory_is_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_doc__refuses_what_is_no_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_doc__says_what_a_mislabelled_file_is, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_doc__a_lying_child_is_found_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_doc__says_what_a_mislabelled_file_is, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_doc__a_lying_child_is_found_out, setup,
+						teardown),
 	};
 	if (mkdtemp(folder) == NULL)
 		return 1;

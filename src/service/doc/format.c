@@ -6,12 +6,10 @@ static const struct {
 	const char *extension;
 	enum doc_format format;
 } EXTENSIONS[] = {
-	{"txt", FORMAT_TEXT},       {"text", FORMAT_TEXT},
-	{"log", FORMAT_TEXT},       {"md", FORMAT_MARKDOWN},
-	{"markdown", FORMAT_MARKDOWN}, {"html", FORMAT_HTML},
-	{"htm", FORMAT_HTML},       {"xhtml", FORMAT_HTML},
-	{"csv", FORMAT_CSV},        {"tsv", FORMAT_TSV},
-	{"json", FORMAT_JSON},      {"jsonl", FORMAT_JSON_LINES},
+	{"txt", FORMAT_TEXT},          {"text", FORMAT_TEXT},         {"log", FORMAT_TEXT},
+	{"md", FORMAT_MARKDOWN},       {"markdown", FORMAT_MARKDOWN}, {"html", FORMAT_HTML},
+	{"htm", FORMAT_HTML},          {"xhtml", FORMAT_HTML},        {"csv", FORMAT_CSV},
+	{"tsv", FORMAT_TSV},           {"json", FORMAT_JSON},         {"jsonl", FORMAT_JSON_LINES},
 	{"ndjson", FORMAT_JSON_LINES},
 };
 
@@ -42,7 +40,10 @@ enum doc_format format_of_name(struct span name)
 	return FORMAT_NONE;
 }
 
-#define MAGIC(at, text, what) {at, text, sizeof(text) - 1, what}
+#define MAGIC(at, text, what)                                                                      \
+	{                                                                                          \
+		at, text, sizeof(text) - 1, what                                                   \
+	}
 
 /* Signatures that no text begins with. */
 static const struct {
@@ -66,11 +67,17 @@ static const struct {
 	MAGIC(0, "{\\rtf", "an RTF document"),
 	MAGIC(0, "\x1F\x8B\x08", "a gzip archive"),
 	MAGIC(0, "BZh91AY", "a bzip2 archive"),
-	MAGIC(0, "\xFD" "7zXZ", "an xz archive"),
+	MAGIC(0,
+	      "\xFD"
+	      "7zXZ",
+	      "an xz archive"),
 	MAGIC(0, "\x28\xB5\x2F\xFD", "a zstd archive"),
 	MAGIC(0, "7z\xBC\xAF", "a 7-Zip archive"),
 	MAGIC(0, "Rar!\x1A", "a RAR archive"),
-	MAGIC(0, "\x7F" "ELF", "a program"),
+	MAGIC(0,
+	      "\x7F"
+	      "ELF",
+	      "a program"),
 	MAGIC(0, "SQLite format 3\0", "an SQLite database"),
 	MAGIC(4, "ftyp", "a video or sound file"),
 	MAGIC(0, "OggS", "a sound file"),
@@ -85,7 +92,8 @@ status format_check(struct span head, struct fault *reterr)
 		struct span magic = {MAGICS[i].text, MAGICS[i].bytes};
 		if (span_equal(span_slice(head, MAGICS[i].at, MAGICS[i].at + magic.bytes), magic))
 			return fault_set(reterr, ST_UNSUPPORTED,
-					 "the content is %s, not what the name says: this format is not supported",
+					 "the content is %s, not what the name says: this format "
+					 "is not supported",
 					 MAGICS[i].what);
 	}
 	return ST_OK;

@@ -21,8 +21,8 @@ enum doc_format {
 /* FORMAT_NONE when the extension is not one of ours. */
 enum doc_format format_of_name(struct span name);
 
-/* ST_UNSUPPORTED when head, the first bytes of a file that should be text, begins like a picture, an
- * archive, an office file or another binary format: the fault names it. */
+/* ST_UNSUPPORTED when head, the first bytes of a file that should be text, begins like a picture,
+ * an archive, an office file or another binary format: the fault names it. */
 MUST_CHECK status format_check(struct span head, struct fault *reterr);
 
 #endif

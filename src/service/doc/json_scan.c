@@ -19,7 +19,8 @@ enum {
 
 enum { STRING_PLAIN, STRING_ESCAPE, STRING_UNICODE };
 
-void json_scan_init(struct json_scan *s, json_event_fn *visit, void *context, uint64_t at, uint64_t line)
+void json_scan_init(struct json_scan *s, json_event_fn *visit, void *context, uint64_t at,
+		    uint64_t line)
 {
 	*s = (struct json_scan){.visit = visit, .context = context, .at = at, .line = line};
 	s->state = NEXT_TOP;
@@ -87,7 +88,7 @@ static void string_escape(struct json_scan *s, char c)
 
 static void string_unicode(struct json_scan *s, char c)
 {
-	uint32_t digit = c >= '0' && c <= '9' ? (uint32_t)(c - '0')
+	uint32_t digit = c >= '0' && c <= '9'                 ? (uint32_t)(c - '0')
 			 : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a' + 10)
 							      : 16;
 	if (digit == 16) {
@@ -174,8 +175,8 @@ static void container_close(struct json_scan *s, bool object)
 
 static bool is_literal_byte(char c)
 {
-	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '+' || c == '-' ||
-	       c == '.';
+	return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '+' ||
+	       c == '-' || c == '.';
 }
 
 static bool is_literal(struct span text)
@@ -188,7 +189,8 @@ static bool is_literal(struct span text)
 		if (memchr("0123456789+-.eE", text.data[i], 15) == NULL)
 			return false;
 	}
-	return text.bytes > 0 && (text.data[0] == '-' || (text.data[0] >= '0' && text.data[0] <= '9'));
+	return text.bytes > 0 &&
+	       (text.data[0] == '-' || (text.data[0] >= '0' && text.data[0] <= '9'));
 }
 
 static void literal_end(struct json_scan *s)

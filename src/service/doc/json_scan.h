@@ -1,8 +1,9 @@
 /* doc/json_scan.h -- JSON as a stream of events, with byte offsets, in constant memory.
  *
- * rt/json.h builds trees, which a file of any size cannot afford; this keeps one bit a level, a key and
- * a literal. Several values one after the other are accepted. Strings arrive in decoded pieces, keys
- * whole (a longer one is cut). Control characters in strings become spaces, but tab and line feed stay.
+ * rt/json.h builds trees, which a file of any size cannot afford; this keeps one bit a level, a key
+ * and a literal. Several values one after the other are accepted. Strings arrive in decoded pieces,
+ * keys whole (a longer one is cut). Control characters in strings become spaces, but tab and line
+ * feed stay.
  *
  * Errors  ST_INVALID with the line; they stick. Nesting is limited to JSON_SCAN_DEPTH. */
 #ifndef DOC_JSON_SCAN_H
@@ -17,8 +18,8 @@
 enum { JSON_SCAN_DEPTH = 256, JSON_SCAN_KEY_BYTES = 256, JSON_SCAN_LITERAL_BYTES = 64 };
 
 enum json_event {
-	JSON_EVENT_OPEN,   /* { or [ : text is that byte */
-	JSON_EVENT_CLOSE,  /* } or ] */
+	JSON_EVENT_OPEN,  /* { or [ : text is that byte */
+	JSON_EVENT_CLOSE, /* } or ] */
 	JSON_EVENT_KEY,
 	JSON_EVENT_STRING, /* begins; text is empty */
 	JSON_EVENT_PIECE,  /* of the string, from bytes from..to */
@@ -46,7 +47,8 @@ struct json_scan {
 	struct fault fault;
 };
 
-void json_scan_init(struct json_scan *s, json_event_fn *visit, void *context, uint64_t at, uint64_t line);
+void json_scan_init(struct json_scan *s, json_event_fn *visit, void *context, uint64_t at,
+		    uint64_t line);
 void json_scan_feed(struct json_scan *s, struct span text);
 /* Nothing follows. */
 MUST_CHECK status json_scan_end(struct json_scan *s, struct fault *reterr);

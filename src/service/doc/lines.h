@@ -38,8 +38,8 @@ struct lines {
 	bool held, begun, carriage; /* carriage: the filling line ended in CR, an LF may follow */
 };
 
-MUST_CHECK status lines_init(struct lines *l, struct mem_scope *scope, line_fn *visit, void *context,
-			     struct fault *reterr);
+MUST_CHECK status lines_init(struct lines *l, struct mem_scope *scope, line_fn *visit,
+			     void *context, struct fault *reterr);
 /* Forget what is there and start anew with the same storage. */
 void lines_reset(struct lines *l);
 /* text ends on a code point. */

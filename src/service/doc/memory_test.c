@@ -1,5 +1,5 @@
-/* Files of any size in constant memory: the child's peak stays small, and so does this process. Prints
- * the speed; the bar is low, for busy machines. */
+/* Files of any size in constant memory: the child's peak stays small, and so does this process.
+ * Prints the speed; the bar is low, for busy machines. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,7 +57,8 @@ static struct seen run(const char *path, const char *name)
 	double cpu = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec) +
 		     (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec) / 1e6;
 	double mib = (double)size / (double)MIB;
-	print_message("%s: %.0f MiB, %llu passages, %.0f MiB/s (%.0f a CPU second of the child), child %ld KiB\n",
+	print_message("%s: %.0f MiB, %llu passages, %.0f MiB/s (%.0f a CPU second of the child), "
+		      "child %ld KiB\n",
 		      name, mib, (unsigned long long)seen.chunks, mib / seconds, mib / (cpu + 1e-9),
 		      after.ru_maxrss);
 	assert_true(SHARE > 1 || after.ru_maxrss < CHILD_KIB_MAX);
@@ -76,9 +77,11 @@ static void test_memory__a_long_text_streams(void **state)
 {
 	(void)state;
 	static const char paragraph[] =
-		"数据安全，是指通过采取必要措施，确保数据处于有效保护和合法利用的状态，以及具备保障持续安全状态的能力。"
+		"数据安全，是指通过采取必要措施，确保数据处于有效保护和合法利用的状态，以及具备保障"
+		"持续安全状态的能力。"
 		"国家建立数据分类分级保护制度，对数据实行分类分级保护。\n\n"
-		"Memory that cannot grow: every byte has an account, and every account has a load line. "
+		"Memory that cannot grow: every byte has an account, and every account has a load "
+		"line. "
 		"At the soft line caches shed; at the hard line the request is refused.\n\n";
 	char path[FILE_PATH_BYTES];
 	struct fault fault;
@@ -123,10 +126,13 @@ static void test_memory__a_long_page_and_a_long_array_stream(void **state)
 	static const struct {
 		const char *name, *before, *part, *after;
 	} files[] = {
-		{"page.html", "<html><body>", "<div class=\"a\"><h2>Title</h2><p>Some <a href=\"x\">words</a>.</p></div>\n",
+		{"page.html", "<html><body>",
+		 "<div class=\"a\"><h2>Title</h2><p>Some <a href=\"x\">words</a>.</p></div>\n",
 		 "</body></html>"},
-		{"array.json", "[0", ",\n{\"name\":\"a name\",\"text\":\"some text of a record\"}", "]"},
-		{"records.jsonl", "", "{\"id\":\"a\",\"title\":\"t\",\"text\":\"the text of a record\"}\n", ""},
+		{"array.json", "[0", ",\n{\"name\":\"a name\",\"text\":\"some text of a record\"}",
+		 "]"},
+		{"records.jsonl", "",
+		 "{\"id\":\"a\",\"title\":\"t\",\"text\":\"the text of a record\"}\n", ""},
 	};
 	for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
 		char path[FILE_PATH_BYTES];

@@ -35,8 +35,9 @@ bool outline_atx(struct span line, uint32_t *ret_level, struct span *ret_text)
 /* The length of a Chinese or Arabic number at `at`; 0 when there is none. */
 static size_t number_bytes(struct span line, size_t at)
 {
-	static const uint32_t digits[] = {0x96F6, 0x3007, 0x4E00, 0x4E8C, 0x4E09, 0x56DB, 0x4E94, 0x516D,
-					  0x4E03, 0x516B, 0x4E5D, 0x5341, 0x767E, 0x5343, 0x4E24};
+	static const uint32_t digits[] = {0x96F6, 0x3007, 0x4E00, 0x4E8C, 0x4E09,
+					  0x56DB, 0x4E94, 0x516D, 0x4E03, 0x516B,
+					  0x4E5D, 0x5341, 0x767E, 0x5343, 0x4E24};
 	size_t from = at, count = 0;
 	while (at < line.bytes && count < DIGITS_MAX) {
 		uint32_t point;
@@ -52,8 +53,8 @@ static size_t number_bytes(struct span line, size_t at)
 	return at - from;
 }
 
-/* "第" number, then the point that names the kind of part; 0 when line does not begin so. *ret_end is
- * the offset behind it. */
+/* "第" number, then the point that names the kind of part; 0 when line does not begin so. *ret_end
+ * is the offset behind it. */
 static uint32_t part_of(struct span line, size_t *ret_end)
 {
 	struct span first = SPAN("第");
@@ -156,11 +157,13 @@ bool outline_numbered(struct span line, uint32_t *ret_level)
 	struct span rest = span_slice(line, at + bytes, line.bytes);
 	if (open || span_starts_with(rest, SPAN("、"))) {
 		*ret_level = open ? 5 : 4;
-		return open ? span_starts_with(rest, SPAN("）")) : line.data[0] < '0' || line.data[0] > '9';
+		return open ? span_starts_with(rest, SPAN("）"))
+			    : line.data[0] < '0' || line.data[0] > '9';
 	}
 	/* 2.1, 2.1.3: one number alone is more often a list item. */
 	uint32_t dots = 0;
-	while (rest.bytes > 1 && rest.data[0] == '.' && rest.data[1] >= '0' && rest.data[1] <= '9') {
+	while (rest.bytes > 1 && rest.data[0] == '.' && rest.data[1] >= '0' &&
+	       rest.data[1] <= '9') {
 		rest = span_slice(rest, 1, rest.bytes);
 		rest = span_slice(rest, number_bytes(rest, 0), rest.bytes);
 		dots++;

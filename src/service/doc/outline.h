@@ -12,8 +12,8 @@
 /* "## Title ##" -> level 2, "Title". */
 bool outline_atx(struct span line, uint32_t *ret_level, struct span *ret_text);
 
-/* "第三章 总则" (编 1, 章 2, 节 3), "Chapter 3 Limits", "Part II", "Section 4". alone: the line above is
- * blank, so that a looser form may be taken for a heading. */
+/* "第三章 总则" (编 1, 章 2, 节 3), "Chapter 3 Limits", "Part II", "Section 4". alone: the line
+ * above is blank, so that a looser form may be taken for a heading. */
 bool outline_chapter(struct span line, bool alone, uint32_t *ret_level);
 
 /* "三、范围", "（二）定义", "2.1 Scope": headings only where the lines around are blank. */
@@ -25,7 +25,8 @@ bool outline_article(struct span line);
 /* Short, one line, and not a sentence. */
 bool outline_is_short(struct span line);
 
-/* A list marker ("- ", "* ", "+ ", "3. ", "3) ") after the indentation? *ret_indent: columns before it. */
+/* A list marker ("- ", "* ", "+ ", "3. ", "3) ") after the indentation? *ret_indent: columns before
+ * it. */
 bool outline_list_item(struct span line, uint32_t *ret_indent);
 
 #endif

@@ -17,7 +17,8 @@ status parser_init(enum doc_format format, struct mem_scope *scope, struct chunk
 		return parse_table_init(scope, chunker, format == FORMAT_TSV, ret_parser, reterr);
 	case FORMAT_JSON:
 	case FORMAT_JSON_LINES:
-		return parse_json_init(scope, chunker, format == FORMAT_JSON_LINES, ret_parser, reterr);
+		return parse_json_init(scope, chunker, format == FORMAT_JSON_LINES, ret_parser,
+				       reterr);
 	case FORMAT_NONE:
 		break;
 	}
@@ -25,7 +26,8 @@ status parser_init(enum doc_format format, struct mem_scope *scope, struct chunk
 	return ST_UNSUPPORTED;
 }
 
-void parser_run(const struct parser *parser, struct chunker *chunker, parse_pull_fn *pull, void *context)
+void parser_run(const struct parser *parser, struct chunker *chunker, parse_pull_fn *pull,
+		void *context)
 {
 	if (parser->drain != NULL) {
 		parser->drain(parser->state, pull, context);

@@ -1,8 +1,8 @@
 /* doc/parse.h -- the parsers: text form in, in pieces; structure out, to a chunker.
  *
- * A parser is fed the text form of a file (html: the file, converted to UTF-8) in pieces that end on
- * code points, then told the end. It keeps no more than a few lines, a row or a record, and never
- * recurses. Errors stick in the chunker.
+ * A parser is fed the text form of a file (html: the file, converted to UTF-8) in pieces that end
+ * on code points, then told the end. It keeps no more than a few lines, a row or a record, and
+ * never recurses. Errors stick in the chunker.
  *
  * Threads  One. Runs in the sandboxed child; pure functions over bytes. */
 #ifndef DOC_PARSE_H
@@ -29,11 +29,13 @@ struct parser {
 };
 
 /* All that pull gives, to the end; the chunker then holds the last passage, or the fault. */
-void parser_run(const struct parser *parser, struct chunker *chunker, parse_pull_fn *pull, void *context);
+void parser_run(const struct parser *parser, struct chunker *chunker, parse_pull_fn *pull,
+		void *context);
 
 /* A parser for this format. Its memory is in scope. */
-MUST_CHECK status parser_init(enum doc_format format, struct mem_scope *scope, struct chunker *chunker,
-			      struct parser *ret_parser, struct fault *reterr);
+MUST_CHECK status parser_init(enum doc_format format, struct mem_scope *scope,
+			      struct chunker *chunker, struct parser *ret_parser,
+			      struct fault *reterr);
 
 /* Behind it, one file each. */
 MUST_CHECK status parse_text_init(struct mem_scope *scope, struct chunker *chunker,

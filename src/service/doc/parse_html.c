@@ -1,9 +1,9 @@
 /* HTML through libxml2's parser, as events: no tree is built, so memory does not follow the file.
- * Nothing is ever fetched: the parser has no network and no entity loader to use, and the process that
- * runs it could not open a file either.
+ * Nothing is ever fetched: the parser has no network and no entity loader to use, and the process
+ * that runs it could not open a file either.
  *
- * What comes out is the text form: headings, paragraphs, list items ("- x") and table rows ("a | b")
- * on lines of their own, a blank line between paragraphs. */
+ * What comes out is the text form: headings, paragraphs, list items ("- x") and table rows ("a |
+ * b") on lines of their own, a blank line between paragraphs. */
 #include <libxml/HTMLparser.h>
 #include <libxml/xmlerror.h>
 
@@ -12,8 +12,14 @@
 #include "doc/cut.h"
 #include "doc/parse.h"
 
-enum { TITLE_BYTES = 512, HEADING_BYTES = 1024, HEADER_BYTES = CHUNKER_LABEL_BYTES, DEPTH_MAX = 20000,
-       LONG_ROW_BYTES = 400, END_TAG_BYTES = 6 };
+enum {
+	TITLE_BYTES = 512,
+	HEADING_BYTES = 1024,
+	HEADER_BYTES = CHUNKER_LABEL_BYTES,
+	DEPTH_MAX = 20000,
+	LONG_ROW_BYTES = 400,
+	END_TAG_BYTES = 6
+};
 
 enum role {
 	ROLE_INLINE,
@@ -36,25 +42,25 @@ static const struct {
 	const char *name;
 	enum role role;
 } ROLES[] = {
-	{"script", ROLE_SKIP},   {"style", ROLE_SKIP},     {"nav", ROLE_SKIP},
-	{"template", ROLE_SKIP}, {"noscript", ROLE_SKIP},  {"svg", ROLE_SKIP},
-	{"math", ROLE_SKIP},     {"iframe", ROLE_SKIP},    {"object", ROLE_SKIP},
-	{"canvas", ROLE_SKIP},   {"select", ROLE_SKIP},    {"button", ROLE_SKIP},
-	{"textarea", ROLE_SKIP}, {"noframes", ROLE_SKIP},  {"head", ROLE_HEAD},
-	{"title", ROLE_TITLE},   {"body", ROLE_BODY},      {"h1", ROLE_HEADING},
-	{"h2", ROLE_HEADING},    {"h3", ROLE_HEADING},     {"h4", ROLE_HEADING},
-	{"h5", ROLE_HEADING},    {"h6", ROLE_HEADING},     {"li", ROLE_ITEM},
-	{"pre", ROLE_PRE},       {"table", ROLE_TABLE},    {"tr", ROLE_ROW},
-	{"td", ROLE_CELL},       {"th", ROLE_HEADER_CELL}, {"br", ROLE_BREAK},
-	{"p", ROLE_BLOCK},       {"div", ROLE_BLOCK},      {"section", ROLE_BLOCK},
-	{"article", ROLE_BLOCK}, {"main", ROLE_BLOCK},     {"header", ROLE_BLOCK},
-	{"footer", ROLE_BLOCK},  {"aside", ROLE_BLOCK},    {"ul", ROLE_BLOCK},
-	{"ol", ROLE_BLOCK},      {"dl", ROLE_BLOCK},       {"dt", ROLE_BLOCK},
-	{"dd", ROLE_BLOCK},      {"blockquote", ROLE_BLOCK}, {"figure", ROLE_BLOCK},
-	{"figcaption", ROLE_BLOCK}, {"address", ROLE_BLOCK}, {"form", ROLE_BLOCK},
-	{"fieldset", ROLE_BLOCK}, {"legend", ROLE_BLOCK},  {"details", ROLE_BLOCK},
-	{"summary", ROLE_BLOCK}, {"caption", ROLE_BLOCK},  {"hr", ROLE_BLOCK},
-	{"center", ROLE_BLOCK},  {"thead", ROLE_BLOCK},    {"tbody", ROLE_BLOCK},
+	{"script", ROLE_SKIP},      {"style", ROLE_SKIP},       {"nav", ROLE_SKIP},
+	{"template", ROLE_SKIP},    {"noscript", ROLE_SKIP},    {"svg", ROLE_SKIP},
+	{"math", ROLE_SKIP},        {"iframe", ROLE_SKIP},      {"object", ROLE_SKIP},
+	{"canvas", ROLE_SKIP},      {"select", ROLE_SKIP},      {"button", ROLE_SKIP},
+	{"textarea", ROLE_SKIP},    {"noframes", ROLE_SKIP},    {"head", ROLE_HEAD},
+	{"title", ROLE_TITLE},      {"body", ROLE_BODY},        {"h1", ROLE_HEADING},
+	{"h2", ROLE_HEADING},       {"h3", ROLE_HEADING},       {"h4", ROLE_HEADING},
+	{"h5", ROLE_HEADING},       {"h6", ROLE_HEADING},       {"li", ROLE_ITEM},
+	{"pre", ROLE_PRE},          {"table", ROLE_TABLE},      {"tr", ROLE_ROW},
+	{"td", ROLE_CELL},          {"th", ROLE_HEADER_CELL},   {"br", ROLE_BREAK},
+	{"p", ROLE_BLOCK},          {"div", ROLE_BLOCK},        {"section", ROLE_BLOCK},
+	{"article", ROLE_BLOCK},    {"main", ROLE_BLOCK},       {"header", ROLE_BLOCK},
+	{"footer", ROLE_BLOCK},     {"aside", ROLE_BLOCK},      {"ul", ROLE_BLOCK},
+	{"ol", ROLE_BLOCK},         {"dl", ROLE_BLOCK},         {"dt", ROLE_BLOCK},
+	{"dd", ROLE_BLOCK},         {"blockquote", ROLE_BLOCK}, {"figure", ROLE_BLOCK},
+	{"figcaption", ROLE_BLOCK}, {"address", ROLE_BLOCK},    {"form", ROLE_BLOCK},
+	{"fieldset", ROLE_BLOCK},   {"legend", ROLE_BLOCK},     {"details", ROLE_BLOCK},
+	{"summary", ROLE_BLOCK},    {"caption", ROLE_BLOCK},    {"hr", ROLE_BLOCK},
+	{"center", ROLE_BLOCK},     {"thead", ROLE_BLOCK},      {"tbody", ROLE_BLOCK},
 	{"tfoot", ROLE_BLOCK},
 };
 
@@ -71,19 +77,19 @@ struct html {
 	uint32_t depth, skip_depth; /* skip_depth: depth of the element that is skipped, 0 = none */
 	struct aside title, heading, header;
 	uint32_t heading_level;
-	bool blank;       /* white space is due before the next word */
+	bool blank; /* white space is due before the next word */
 	bool pre;
-	bool unit_before; /* something stands in the text form already */
+	bool unit_before;  /* something stands in the text form already */
 	size_t unit_bytes; /* of the unit at hand */
-	bool item;        /* the next unit is a list item */
-	bool row;         /* inside a row of a table */
-	bool row_header;  /* all its cells so far are header cells */
+	bool item;         /* the next unit is a list item */
+	bool row;          /* inside a row of a table */
+	bool row_header;   /* all its cells so far are header cells */
 	uint32_t cells;
 	bool table_started, cell_due;
 
 	parse_pull_fn *pull;
 	void *pull_context;
-	struct span piece;    /* pulled and not read yet */
+	struct span piece; /* pulled and not read yet */
 	size_t match;
 	int match_tag;
 };
@@ -134,7 +140,7 @@ static void word_prepare(struct html *h)
 	if (!chunker_in_unit(h->out)) {
 		bool lines = h->row || h->pre || h->item;
 		enum unit_kind kind = h->row && h->row_header && !h->table_started ? UNIT_TABLE_HEAD
-				      : lines					   ? UNIT_LINES
+				      : lines                                      ? UNIT_LINES
 										   : UNIT_PARAGRAPH;
 		unit_begin(h, kind, h->item || (h->row && h->table_started));
 		if (h->item)
@@ -199,9 +205,9 @@ static void on_characters(void *context, const xmlChar *data, int bytes)
 
 /* ---- elements ---- */
 
-/* The border of a block inside a row is white space, unless the row is long already: tables that lay
- * out a page hold whole articles in one cell. (The text form must not depend on the size of passages,
- * so the chunker is not asked.) */
+/* The border of a block inside a row is white space, unless the row is long already: tables that
+ * lay out a page hold whole articles in one cell. (The text form must not depend on the size of
+ * passages, so the chunker is not asked.) */
 static void block_border(struct html *h)
 {
 	if (h->row && h->unit_bytes < LONG_ROW_BYTES)
@@ -373,9 +379,9 @@ static void on_close(void *context, const xmlChar *name)
 
 /* ---- parser ---- */
 
-/* libxml2 stops at </html>, and closes the body at </body>; browsers go on, and real pages have text
- * behind both. So the last letter of these tags is changed, which makes them unknown ones, to be passed
- * over. h->match: how much of such a tag the bytes before this one are. */
+/* libxml2 stops at </html>, and closes the body at </body>; browsers go on, and real pages have
+ * text behind both. So the last letter of these tags is changed, which makes them unknown ones, to
+ * be passed over. h->match: how much of such a tag the bytes before this one are. */
 static char end_tag_defuse(struct html *h, char c)
 {
 	static const char tags[2][END_TAG_BYTES + 1] = {"</html", "</body"};
@@ -392,7 +398,8 @@ static char end_tag_defuse(struct html *h, char c)
 	return 'x';
 }
 
-/* Fill what is asked for: after a short read libxml2 takes the end of the buffer for the end of a word. */
+/* Fill what is asked for: after a short read libxml2 takes the end of the buffer for the end of a
+ * word. */
 static int on_read(void *context, char *into, int bytes_max)
 {
 	struct html *h = context;
@@ -411,15 +418,15 @@ static int on_read(void *context, char *into, int bytes_max)
 	return (int)filled;
 }
 
-/* libxml2's push parser of Debian 12 waits for the end of the input once it has met an attribute, so
- * the page is pulled. */
+/* libxml2's push parser of Debian 12 waits for the end of the input once it has met an attribute,
+ * so the page is pulled. */
 static void html_drain(void *state, parse_pull_fn *pull, void *context)
 {
 	struct html *h = state;
 	h->pull = pull;
 	h->pull_context = context;
-	int options = HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
-		      HTML_PARSE_IGNORE_ENC;
+	int options = HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_NOERROR |
+		      HTML_PARSE_NOWARNING | HTML_PARSE_IGNORE_ENC;
 	htmlDocPtr doc = htmlCtxtReadIO(h->context, on_read, NULL, h, NULL, "UTF-8", options);
 	if (h->context->lastError.code == XML_ERR_NO_MEMORY) {
 		struct fault fault;

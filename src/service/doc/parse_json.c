@@ -1,9 +1,9 @@
-/* JSON: every value below the outermost array, or the outermost object, is a unit, rendered as lines
- * "key.key: value". A file of any size streams.
+/* JSON: every value below the outermost array, or the outermost object, is a unit, rendered as
+ * lines "key.key: value". A file of any size streams.
  *
- * JSON lines: every line is a value. An object with "id" and "text" is a document of its own, and its
- * text goes through the plain-text parser with offsets from 0; anything else is rendered as above, one
- * unit a line. A line is looked at twice, since its keys may come in any order. */
+ * JSON lines: every line is a value. An object with "id" and "text" is a document of its own, and
+ * its text goes through the plain-text parser with offsets from 0; anything else is rendered as
+ * above, one unit a line. A line is looked at twice, since its keys may come in any order. */
 #include "base/size.h"
 #include "base/utf8.h"
 #include "doc/cut.h"
@@ -18,13 +18,13 @@ enum { PATH_BYTES = 1024, ID_BYTES = CHUNKER_LABEL_BYTES };
 
 struct render {
 	struct chunker *out;
-	bool lines;                 /* a unit is a whole value of depth 0 */
+	bool lines; /* a unit is a whole value of depth 0 */
 	char path[PATH_BYTES];
-	size_t path_bytes;          /* of the value at hand */
+	size_t path_bytes;                /* of the value at hand */
 	size_t base[JSON_SCAN_DEPTH + 1]; /* path_bytes of the container at each depth */
 	bool is_array[JSON_SCAN_DEPTH];
 	uint32_t depth, arrays;
-	bool begun, listed;         /* listed: the last value was of the same array */
+	bool begun, listed; /* listed: the last value was of the same array */
 	bool string_begun;
 };
 
@@ -163,7 +163,7 @@ struct record_parser {
 	struct render render;
 	struct json_scan scan;
 	struct parser text_parser;
-	struct buf line;          /* a line that came in pieces */
+	struct buf line; /* a line that came in pieces */
 	uint64_t line_from, line_number;
 	struct buf fields[FIELDS];
 	bool present[FIELDS];
@@ -264,7 +264,8 @@ static void record_feed(void *state, struct span text)
 		bool whole = feed != NULL && p->line.bytes == 0;
 		if (!whole && !buf_add(&p->line, part)) {
 			p->line_number++;
-			record_refuse(p, ST_LIMIT, "longer than 32 MiB, or than the memory there is");
+			record_refuse(p, ST_LIMIT,
+				      "longer than 32 MiB, or than the memory there is");
 			return;
 		}
 		if (feed != NULL) {
@@ -284,8 +285,8 @@ static void record_end(void *state)
 		record_line(p, buf_span(&p->line), p->line_from);
 }
 
-static status record_init(struct mem_scope *scope, struct chunker *chunker, struct parser *ret_parser,
-			  struct fault *reterr)
+static status record_init(struct mem_scope *scope, struct chunker *chunker,
+			  struct parser *ret_parser, struct fault *reterr)
 {
 	struct record_parser *p = mem_new(scope, struct record_parser);
 	if (p == NULL)

@@ -1,22 +1,30 @@
-/* Markdown, line by line: passages are verbatim bytes of the file, so this looks only for the borders
- * of blocks and leaves inline markup alone. A rendering parser (md4c) gives no byte offsets for
- * blocks, needs the whole file in memory, and is slow on hostile nesting; one state and one line of
- * look-ahead are enough here. */
+/* Markdown, line by line: passages are verbatim bytes of the file, so this looks only for the
+ * borders of blocks and leaves inline markup alone. A rendering parser (md4c) gives no byte offsets
+ * for blocks, needs the whole file in memory, and is slow on hostile nesting; one state and one
+ * line of look-ahead are enough here. */
 #include "doc/cut.h"
 #include "doc/lines.h"
 #include "doc/outline.h"
 #include "doc/parse.h"
 
-enum block { BLOCK_NONE, BLOCK_PARAGRAPH, BLOCK_QUOTE, BLOCK_LIST, BLOCK_FENCE, BLOCK_TABLE, BLOCK_FRONT };
+enum block {
+	BLOCK_NONE,
+	BLOCK_PARAGRAPH,
+	BLOCK_QUOTE,
+	BLOCK_LIST,
+	BLOCK_FENCE,
+	BLOCK_TABLE,
+	BLOCK_FRONT
+};
 
 struct markdown {
 	struct chunker *out;
 	struct lines lines;
 	enum block block;
-	char fence;            /* '`' or '~' while inside a fence, which may stand inside a list item */
+	char fence; /* '`' or '~' while inside a fence, which may stand inside a list item */
 	size_t fence_length;
-	uint32_t indent;       /* of the list item's marker */
-	bool underline;        /* the next line is the underline of the heading at hand */
+	uint32_t indent; /* of the list item's marker */
+	bool underline;  /* the next line is the underline of the heading at hand */
 	bool started;
 };
 
@@ -29,7 +37,8 @@ static void unit_end(struct markdown *m)
 	m->block = BLOCK_NONE;
 }
 
-static void unit_begin(struct markdown *m, enum block block, enum unit_kind kind, const struct line *line)
+static void unit_begin(struct markdown *m, enum block block, enum unit_kind kind,
+		       const struct line *line)
 {
 	if (block != BLOCK_TABLE)
 		unit_end(m);
@@ -56,7 +65,8 @@ static size_t fence_of(struct span text, char *ret_char)
 	while (run < text.bytes && text.data[run] == text.data[0])
 		run++;
 	/* `code` on one line is no fence. */
-	if (run < 3 || (text.data[0] == '`' && memchr(text.data + run, '`', text.bytes - run) != NULL))
+	if (run < 3 ||
+	    (text.data[0] == '`' && memchr(text.data + run, '`', text.bytes - run) != NULL))
 		return 0;
 	*ret_char = text.data[0];
 	return run;
@@ -239,7 +249,8 @@ static bool take_heading(struct markdown *m, const struct line *line, const stru
 	}
 	bool paragraph = m->block == BLOCK_NONE && line->ends && indent_of(line->text) < 4;
 	level = paragraph && next != NULL && next->ends ? underline_level(next->text) : 0;
-	if (level == 0 || line->text.data[0] == '>' || outline_list_item(line->text, &(uint32_t){0}))
+	if (level == 0 || line->text.data[0] == '>' ||
+	    outline_list_item(line->text, &(uint32_t){0}))
 		return false;
 	heading_enter(m, level, line->text);
 	unit_begin(m, BLOCK_PARAGRAPH, UNIT_HEADING, line);
@@ -286,11 +297,13 @@ static void line_visit(void *context, const struct line *line, const struct line
 	m->started = m->started || !line->blank;
 	if (take_inside(m, line))
 		return;
-	if (first && span_equal(span_trim(line->text), SPAN("---")) && next != NULL && !next->blank) {
+	if (first && span_equal(span_trim(line->text), SPAN("---")) && next != NULL &&
+	    !next->blank) {
 		unit_begin(m, BLOCK_FRONT, UNIT_LINES, line);
 	} else if (line->blank && line->begins && line->ends) {
 		take_blank(m, line, next);
-	} else if (take_table(m, line, next) || take_fence(m, line) || take_heading(m, line, next)) {
+	} else if (take_table(m, line, next) || take_fence(m, line) ||
+		   take_heading(m, line, next)) {
 		return;
 	} else if (is_rule(line->text)) {
 		unit_end(m);
@@ -313,8 +326,8 @@ static void markdown_end(void *state)
 	unit_end(m);
 }
 
-status parse_markdown_init(struct mem_scope *scope, struct chunker *chunker, struct parser *ret_parser,
-			   struct fault *reterr)
+status parse_markdown_init(struct mem_scope *scope, struct chunker *chunker,
+			   struct parser *ret_parser, struct fault *reterr)
 {
 	struct markdown *m = mem_new(scope, struct markdown);
 	if (m == NULL)
@@ -322,6 +335,7 @@ status parse_markdown_init(struct mem_scope *scope, struct chunker *chunker, str
 	m->out = chunker;
 	status st = lines_init(&m->lines, scope, line_visit, m, reterr);
 	if (st == ST_OK)
-		*ret_parser = (struct parser){.state = m, .feed = markdown_feed, .end = markdown_end};
+		*ret_parser =
+			(struct parser){.state = m, .feed = markdown_feed, .end = markdown_end};
 	return st;
 }

@@ -1,8 +1,8 @@
 /* CSV and its kin: RFC 4180 in a stream, each record a unit, rendered as "column: value".
  *
- * The grammar is small, and the offsets of every cell are needed, which libcsv does not give (and it
- * keeps a whole cell in memory). Liberties that real files take are read as people mean them: a quote
- * inside an unquoted cell is a character, and so is what follows a closing quote. */
+ * The grammar is small, and the offsets of every cell are needed, which libcsv does not give (and
+ * it keeps a whole cell in memory). Liberties that real files take are read as people mean them: a
+ * quote inside an unquoted cell is a character, and so is what follows a closing quote. */
 #include "base/size.h"
 #include "base/utf8.h"
 #include "doc/cut.h"
@@ -12,10 +12,10 @@
 enum { HEAD_BYTES = 32 * 1024, KEY_BYTES = 160, KEY_CELL_BYTES = 60, KEY_CELLS = 2 };
 
 enum cell_state {
-	CELL_START,  /* nothing of the cell read yet */
+	CELL_START, /* nothing of the cell read yet */
 	CELL_BARE,
 	CELL_QUOTED,
-	CELL_QUOTE,  /* a quote inside a quoted cell: its end, or the first of two */
+	CELL_QUOTE, /* a quote inside a quoted cell: its end, or the first of two */
 };
 
 struct table {
@@ -25,7 +25,7 @@ struct table {
 	char *head;
 	size_t head_bytes;
 
-	uint64_t at;       /* offset of the byte at hand in the text form */
+	uint64_t at; /* offset of the byte at hand in the text form */
 	uint64_t row_from;
 	size_t column;
 	enum cell_state state;
@@ -90,7 +90,8 @@ static void cell_text(struct table *t, struct span text, uint64_t from)
 		text = span_slice(text, (size_t)(trimmed.data - text.data), text.bytes);
 		cell_begin(t);
 	}
-	if (!t->inner_set && chunker_unit_weight(t->out) + text.bytes > chunker_target_weight(t->out)) {
+	if (!t->inner_set &&
+	    chunker_unit_weight(t->out) + text.bytes > chunker_target_weight(t->out)) {
 		if (t->key_cells >= KEY_CELLS && column_name(t).bytes > 0) {
 			key_add(t, SPAN("; "), 2);
 			key_add(t, column_name(t), KEY_BYTES);

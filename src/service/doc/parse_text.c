@@ -1,5 +1,5 @@
-/* Plain text: blank lines end paragraphs, and so does a line end, unless the lines look wrapped by a
- * program at some column: then they are one paragraph. */
+/* Plain text: blank lines end paragraphs, and so does a line end, unless the lines look wrapped by
+ * a program at some column: then they are one paragraph. */
 #include "doc/cut.h"
 #include "doc/lines.h"
 #include "doc/outline.h"
@@ -28,7 +28,8 @@ static size_t columns(struct span text)
 static bool may_wrap(struct span text)
 {
 	size_t width = columns(text);
-	return width >= WRAP_COLUMNS_MIN && width <= WRAP_COLUMNS_MAX && !cut_ends_sentence(cut_trim(text));
+	return width >= WRAP_COLUMNS_MIN && width <= WRAP_COLUMNS_MAX &&
+	       !cut_ends_sentence(cut_trim(text));
 }
 
 /* A letter right at the start: not indented, no list item, no time stamp. */
@@ -46,8 +47,8 @@ static void unit_end(struct text_parser *p)
 		chunker_end(p->out);
 }
 
-static bool heading_of(const struct text_parser *p, const struct line *line, const struct line *next,
-		       uint32_t *ret_level, struct span *ret_text)
+static bool heading_of(const struct text_parser *p, const struct line *line,
+		       const struct line *next, uint32_t *ret_level, struct span *ret_text)
 {
 	*ret_text = cut_trim(line->text);
 	if (outline_atx(line->text, ret_level, ret_text) ||
@@ -64,11 +65,13 @@ static bool is_title(const struct line *line, const struct line *next)
 	uint32_t level;
 	bool apart = next != NULL && (next->blank || outline_chapter(next->text, true, &level));
 	return apart && outline_is_short(text) && memchr(text.data, ':', text.bytes) == NULL &&
-	       memchr(text.data, ',', text.bytes) == NULL && memmem(text.data, text.bytes, "：", 3) == NULL &&
+	       memchr(text.data, ',', text.bytes) == NULL &&
+	       memmem(text.data, text.bytes, "：", 3) == NULL &&
 	       memmem(text.data, text.bytes, "，", 3) == NULL;
 }
 
-static void heading_add(struct text_parser *p, const struct line *line, uint32_t level, struct span text)
+static void heading_add(struct text_parser *p, const struct line *line, uint32_t level,
+			struct span text)
 {
 	unit_end(p);
 	bool title = !p->started && level <= 1 && !chunker_has_title(p->out);

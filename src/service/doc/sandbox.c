@@ -18,7 +18,8 @@ static status limit_set(int resource, uint64_t soft, uint64_t hard, struct fault
 {
 	struct rlimit both = {.rlim_cur = (rlim_t)soft, .rlim_max = (rlim_t)hard};
 	if (setrlimit((__rlimit_resource_t)resource, &both) != 0)
-		return fault_errno(reterr, ST_IO, "cannot limit the parser (resource %d)", resource);
+		return fault_errno(reterr, ST_IO, "cannot limit the parser (resource %d)",
+				   resource);
 	return ST_OK;
 }
 
@@ -68,7 +69,8 @@ status sandbox_limit(uint64_t memory_max, uint32_t cpu_seconds_max, struct fault
 /* Deny the file system. A kernel without Landlock leaves that to seccomp. */
 static void landlock_enter(void)
 {
-	struct landlock_ruleset_attr none = {.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1};
+	struct landlock_ruleset_attr none = {.handled_access_fs =
+						     LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1};
 	long fd = syscall(SYS_landlock_create_ruleset, &none, sizeof(none), 0);
 	if (fd < 0)
 		return;
@@ -77,21 +79,43 @@ static void landlock_enter(void)
 }
 
 static const int ALLOWED[] = {
-	SCMP_SYS(read),        SCMP_SYS(write),         SCMP_SYS(readv),        SCMP_SYS(writev),
-	SCMP_SYS(pread64),     SCMP_SYS(lseek),         SCMP_SYS(fstat),        SCMP_SYS(close),
-	SCMP_SYS(munmap),      SCMP_SYS(mremap),        SCMP_SYS(brk),          SCMP_SYS(madvise),
-	SCMP_SYS(futex),       SCMP_SYS(exit),          SCMP_SYS(exit_group),   SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(clock_gettime), SCMP_SYS(getrandom), SCMP_SYS(sched_yield),
-	SCMP_SYS(restart_syscall), SCMP_SYS(gettid),    SCMP_SYS(getpid),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(readv),
+	SCMP_SYS(writev),
+	SCMP_SYS(pread64),
+	SCMP_SYS(lseek),
+	SCMP_SYS(fstat),
+	SCMP_SYS(close),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(brk),
+	SCMP_SYS(madvise),
+	SCMP_SYS(futex),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getpid),
 #ifdef PLIMSOLL_SANITIZED
-	SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction),  SCMP_SYS(prctl),        SCMP_SYS(getrlimit),
-	SCMP_SYS(prlimit64),   SCMP_SYS(sched_getaffinity), SCMP_SYS(ioctl),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(prctl),
+	SCMP_SYS(getrlimit),
+	SCMP_SYS(prlimit64),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(ioctl),
 #endif
 };
 
 /* An error instead of death: libraries try these and can do without. */
-static const int REFUSED[] = {SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(sysinfo), SCMP_SYS(getcpu),
-			      SCMP_SYS(rseq), SCMP_SYS(set_robust_list)};
+static const int REFUSED[] = {SCMP_SYS(clone),  SCMP_SYS(clone3), SCMP_SYS(sysinfo),
+			      SCMP_SYS(getcpu), SCMP_SYS(rseq),   SCMP_SYS(set_robust_list)};
 
 static int filter_fill(scmp_filter_ctx filter)
 {
@@ -130,6 +154,7 @@ status sandbox_enter(struct fault *reterr)
 		failed = seccomp_load(filter);
 	seccomp_release(filter);
 	if (failed != 0)
-		return fault_set(reterr, ST_IO, "cannot enter the sandbox: seccomp error %d", -failed);
+		return fault_set(reterr, ST_IO, "cannot enter the sandbox: seccomp error %d",
+				 -failed);
 	return ST_OK;
 }

@@ -1,4 +1,5 @@
-/* What the sandbox forbids kills, and what parsers need goes on working. Each try runs in a fork. */
+/* What the sandbox forbids kills, and what parsers need goes on working. Each try runs in a fork.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,8 @@ static int try_inside(try_fn *run)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		struct fault fault;
-		if (sandbox_limit(MEMORY, CPU_SECONDS, &fault) != ST_OK || sandbox_enter(&fault) != ST_OK)
+		if (sandbox_limit(MEMORY, CPU_SECONDS, &fault) != ST_OK ||
+		    sandbox_enter(&fault) != ST_OK)
 			_exit(99);
 		_exit(run());
 	}
@@ -69,7 +71,8 @@ static int try_kill(void)
 
 static int try_code(void)
 {
-	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return page == MAP_FAILED;
 }
 
@@ -81,7 +84,8 @@ static int try_thread(void)
 static int try_work(void)
 {
 	static const size_t bytes = 32 * 1024 * 1024;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return 1;
 	memset(memory, 1, bytes);
@@ -94,7 +98,8 @@ static int try_work(void)
 static int try_much_memory(void)
 {
 	size_t bytes = (size_t)2 * MEMORY;
-	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+			       MAP_FAILED
 		       ? REFUSED
 		       : 1;
 }

@@ -9,8 +9,8 @@ struct source {
 	struct mem_scope *scope;
 	struct charset_tables tables;
 	struct charset charset;
-	char *in;  /* CHARSET_HEAD_BYTES + CARRY_BYTES */
-	char *out; /* OUT_BYTES, made when a piece needs conversion */
+	char *in;               /* CHARSET_HEAD_BYTES + CARRY_BYTES */
+	char *out;              /* OUT_BYTES, made when a piece needs conversion */
 	size_t in_at, in_bytes; /* what lies in `in` and is not handed out */
 	int fd;
 	bool ended;
@@ -34,7 +34,8 @@ static status source_fill(struct source *s, struct fault *reterr)
 	return ST_OK;
 }
 
-status source_open(struct mem_scope *parent, int fd, struct source **ret_source, struct fault *reterr)
+status source_open(struct mem_scope *parent, int fd, struct source **ret_source,
+		   struct fault *reterr)
 {
 	struct mem_scope *scope = mem_scope_open(parent, "source", 0);
 	if (scope == NULL)
@@ -73,7 +74,8 @@ status source_detect(struct source *s, enum doc_format format, struct fault *ret
 	struct span head = {s->in, s->in_bytes};
 	status st = format_check(head, reterr);
 	if (st == ST_OK)
-		st = charset_detect(&s->tables, head, s->ended, format == FORMAT_HTML, &s->charset, reterr);
+		st = charset_detect(&s->tables, head, s->ended, format == FORMAT_HTML, &s->charset,
+				    reterr);
 	if (st == ST_OK)
 		s->in_at = s->charset.mark_bytes;
 	return st;
@@ -101,9 +103,10 @@ status source_next(struct source *s, struct span *ret_piece, struct fault *reter
 			if (s->out == NULL)
 				s->out = mem_new_array(s->scope, char, OUT_BYTES);
 			if (s->out == NULL)
-				return fault_set(reterr, mem_refusal(), "no memory to convert the text");
-			size_t bytes = charset_convert(&s->charset, &s->tables, in, s->ended, s->out,
-						       OUT_BYTES, &used);
+				return fault_set(reterr, mem_refusal(),
+						 "no memory to convert the text");
+			size_t bytes = charset_convert(&s->charset, &s->tables, in, s->ended,
+						       s->out, OUT_BYTES, &used);
 			piece = (struct span){s->out, bytes};
 		}
 		/* A file that ends ran dry, or every byte of a step was used but a few. */

@@ -9,7 +9,8 @@ enum { BUFFER_BYTES = WIRE_FRAME_BYTES + sizeof(struct wire_head) };
 
 /* ---- child ---- */
 
-status wire_writer_init(struct wire_writer *w, struct mem_scope *scope, int fd, struct fault *reterr)
+status wire_writer_init(struct wire_writer *w, struct mem_scope *scope, int fd,
+			struct fault *reterr)
 {
 	*w = (struct wire_writer){.fd = fd, .data = mem_new_array(scope, char, BUFFER_BYTES)};
 	if (w->data == NULL)
@@ -32,7 +33,8 @@ static void put(struct wire_writer *w, const void *data, size_t bytes)
 }
 
 /* Room for a frame, and its head. */
-static status frame_begin(struct wire_writer *w, enum wire_kind kind, size_t bytes, struct fault *reterr)
+static status frame_begin(struct wire_writer *w, enum wire_kind kind, size_t bytes,
+			  struct fault *reterr)
 {
 	ASSERT(bytes <= WIRE_FRAME_BYTES);
 	struct wire_head head = {kind, (uint32_t)bytes};
@@ -75,7 +77,8 @@ status wire_write_chunk(struct wire_writer *w, const struct doc_chunk *chunk, st
 status wire_write_text(struct wire_writer *w, struct span text, struct fault *reterr)
 {
 	while (text.bytes > 0) {
-		size_t bytes = text.bytes > WIRE_TEXT_BYTES ? utf8_floor(text, WIRE_TEXT_BYTES) : text.bytes;
+		size_t bytes = text.bytes > WIRE_TEXT_BYTES ? utf8_floor(text, WIRE_TEXT_BYTES)
+							    : text.bytes;
 		status st = frame_begin(w, WIRE_TEXT, bytes, reterr);
 		if (st != ST_OK)
 			return st;
@@ -146,7 +149,8 @@ static bool is_clean(struct span s)
 
 static status nonsense(struct fault *reterr, const char *what)
 {
-	return fault_set(reterr, ST_INVALID, "the parser of this file misbehaved and was stopped: %s", what);
+	return fault_set(reterr, ST_INVALID,
+			 "the parser of this file misbehaved and was stopped: %s", what);
 }
 
 /* The next `bytes` of the payload as a label or text. */
@@ -175,8 +179,10 @@ static status chunk_read(struct wire_reader *r, struct span payload, struct doc_
 		return nonsense(reterr, "a short passage");
 	memcpy(&fixed, payload.data, sizeof(fixed));
 	payload = span_slice(payload, sizeof(fixed), payload.bytes);
-	struct doc_chunk chunk = {
-		.page = fixed.page, .start = fixed.start, .end = fixed.end, .file_at = fixed.file_at};
+	struct doc_chunk chunk = {.page = fixed.page,
+				  .start = fixed.start,
+				  .end = fixed.end,
+				  .file_at = fixed.file_at};
 	if (!part_take(&payload, fixed.doc_id_bytes, WIRE_LABEL_BYTES, &chunk.doc_id) ||
 	    !part_take(&payload, fixed.title_bytes, WIRE_LABEL_BYTES, &chunk.title) ||
 	    !part_take(&payload, fixed.heading_bytes, WIRE_LABEL_BYTES, &chunk.heading) ||
@@ -203,7 +209,8 @@ static status fault_read(struct span payload, struct fault *ret_fault, struct fa
 		return nonsense(reterr, "a short fault");
 	memcpy(&code, payload.data, sizeof(code));
 	struct span text = span_slice(payload, sizeof(code), payload.bytes);
-	bool known = code == ST_UNSUPPORTED || code == ST_INVALID || code == ST_LIMIT || code == ST_IO;
+	bool known =
+		code == ST_UNSUPPORTED || code == ST_INVALID || code == ST_LIMIT || code == ST_IO;
 	if (!known || !is_clean(text) || text.bytes >= FAULT_TEXT_BYTES)
 		return nonsense(reterr, "an unknown fault");
 	fault_set(ret_fault, (status)code, "%.*s", SPAN_ARG(text));

@@ -1,8 +1,8 @@
 /* doc/wire.h -- what the child says to the parent, in frames on a pipe.
  *
- * A frame is a head and `bytes` of payload: a passage, a piece of the text form, a fault, or the end.
- * The child is not trusted: the reader checks every length against its ceiling, that text is clean
- * UTF-8, that offsets go forward and that the end says as many passages as there were.
+ * A frame is a head and `bytes` of payload: a passage, a piece of the text form, a fault, or the
+ * end. The child is not trusted: the reader checks every length against its ceiling, that text is
+ * clean UTF-8, that offsets go forward and that the end says as many passages as there were.
  *
  * Both ends are the same executable on the same machine, so structs travel as they are. */
 #ifndef DOC_WIRE_H
@@ -59,13 +59,14 @@ struct wire_frame {
 
 struct wire_reader {
 	char *data;
-	size_t at, bytes;  /* what lies in data unread */
+	size_t at, bytes; /* what lies in data unread */
 	uint64_t chunks, file_at, start, end;
 	char doc_id[WIRE_LABEL_BYTES];
 	size_t doc_id_bytes;
 };
 
-MUST_CHECK status wire_reader_init(struct wire_reader *r, struct mem_scope *scope, struct fault *reterr);
+MUST_CHECK status wire_reader_init(struct wire_reader *r, struct mem_scope *scope,
+				   struct fault *reterr);
 /* Where the next bytes from the pipe go, and how many fit (> 0 while no frame is complete). */
 char *wire_room(struct wire_reader *r, size_t *ret_bytes);
 void wire_filled(struct wire_reader *r, size_t bytes);

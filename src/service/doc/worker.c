@@ -68,7 +68,8 @@ static struct span pull_piece(void *context)
 	struct worker *w = context;
 	struct span piece = {0};
 	struct fault fault;
-	/* The parent sees passages, and the progress in them, as soon as the input behind them is asked for. */
+	/* The parent sees passages, and the progress in them, as soon as the input behind them is
+	 * asked for. */
 	status st = w->out.bytes > 0 ? wire_flush(&w->out, &fault) : ST_OK;
 	if (st == ST_OK)
 		st = source_next(w->source, &piece, &fault);
@@ -144,6 +145,7 @@ int doc_worker_main(int argc, char **argv)
 	if (st == ST_OOM || st == ST_BUDGET)
 		fault.code = ST_LIMIT;
 	st = st == ST_OK ? wire_write_end(&w.out, &fault) : wire_write_fault(&w.out, &fault, NULL);
-	/* No clean-up: the kernel takes all back, and exit handlers have no business in a sandbox. */
+	/* No clean-up: the kernel takes all back, and exit handlers have no business in a sandbox.
+	 */
 	_exit(st == ST_OK ? 0 : 1);
 }
