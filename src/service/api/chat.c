@@ -66,6 +66,7 @@ static status kb_run(struct chat_writer *w, struct chat_result *ret, struct faul
 		.history_count = q->message_count - 1,
 		.hits_max = q->hits,
 		.no_generate = !q->generate,
+		.must_generate = q->must_generate,
 		.sampling = q->has_sampling ? &q->sampling : NULL,
 		.cancel = &w->request->cancel,
 		.on_citations = chat_on_citations,

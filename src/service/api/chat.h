@@ -24,6 +24,7 @@ struct chat_request {
 	struct span model, session_id;
 	struct span kb; /* data NULL: not given */
 	bool stream, include_usage, generate;
+	bool must_generate; /* asked for by name, not by default */
 	struct llm_message *messages;
 	size_t message_count;
 	struct llm_request sampling; /* messages, cancel and emit are left empty */

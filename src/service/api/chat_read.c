@@ -133,6 +133,7 @@ void chat_read(struct fields *f, struct mem_scope *scope, struct chat_request *r
 	ret->kb = fields_text(f, "kb", FIELD_OPTIONAL, KB_NAME_BYTES - 1);
 	ret->session_id = fields_text(f, "session_id", FIELD_OPTIONAL, CHAT_SESSION_BYTES);
 	ret->generate = fields_bool(f, "generate", true);
+	ret->must_generate = fields_bool(f, "generate", false);
 	ret->hits = (size_t)fields_int(f, "n", 1, CHAT_HITS_MAX, 0);
 	ret->stream = fields_bool(f, "stream", false);
 	const struct json *options = fields_get(f, "stream_options");

@@ -337,7 +337,9 @@ static status find_generator(struct asking *a, struct generator **ret_generator,
 {
 	struct fault fault;
 	*ret_generator = NULL;
-	if (a->request->no_generate)
+	bool fits = a->request->must_generate ||
+		    service_generator_fits(a->service, a->request->question);
+	if (a->request->no_generate || !fits)
 		return ST_OK;
 	status st = service_generator(a->service, ret_generator, &fault);
 	if (st == ST_NOT_FOUND)

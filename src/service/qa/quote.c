@@ -138,8 +138,13 @@ status quote_open(struct mem_scope *scope, struct span question, const struct kb
 	for (uint32_t h = 0; h < size_min(hits->count, QUOTE_HITS_READ); h++) {
 		size_t at = 0, first = q.count;
 		struct span sentence;
-		while (sentence_next(hits->hits[h].text, &at, &sentence))
-			add_sentence(&q, h, sentence);
+		bool code = false; /* between two fences: not for quoting */
+		while (sentence_next(hits->hits[h].text, &at, &sentence)) {
+			if (span_starts_with(sentence, SPAN("```")))
+				code = !code;
+			else if (!code)
+				add_sentence(&q, h, sentence);
+		}
 		for (size_t i = first; i < q.count; i++)
 			weigh_unit(w, &q.units[i], hits->hits[h].title);
 	}

@@ -61,6 +61,15 @@ static void test_quote__takes_the_sentence_that_answers(void **state)
 	assert_true(span_equal(got, SPAN("到了硬线，请求会被拒绝并返回 503。 [1]")));
 }
 
+static void test_quote__leaves_code_out(void **state)
+{
+	struct buf text;
+	struct kb_hit hits[] = {
+		hit_of("到了硬线，请求会被拒绝。\n\n```\nask \"到了硬线请求会怎样？\"\n```\n")};
+	struct span got = quotation(*state, "到了硬线请求会怎样？", hits, ARRAY_COUNT(hits), &text);
+	assert_true(span_equal(got, SPAN("到了硬线，请求会被拒绝。 [1]")));
+}
+
 static void test_quote__never_longer_than_asked(void **state)
 {
 	struct buf passage, text;
@@ -132,6 +141,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_quote__takes_the_sentence_that_answers),
+		cmocka_unit_test(test_quote__leaves_code_out),
 		cmocka_unit_test(test_quote__never_longer_than_asked),
 		cmocka_unit_test(test_quote__cuts_an_endless_sentence_at_clauses),
 		cmocka_unit_test(test_quote__keeps_tables_and_headings_out),

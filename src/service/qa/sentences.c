@@ -151,7 +151,7 @@ static size_t line_width(struct span s, size_t from, size_t to)
 }
 
 /* Is the line end at `at` only a wrap: a wide line before it that ends like the middle of a
- * sentence, and a letter right behind it? */
+ * sentence, and a letter or an opening mark right behind it? */
 static bool line_is_wrapped(struct span s, size_t at)
 {
 	size_t first = at;
@@ -164,8 +164,10 @@ static bool line_is_wrapped(struct span s, size_t at)
 		last = point_at(s, utf8_floor(s, at - 2));
 	bool open_end = (text_is_word(last) || last == ',' || last == 0xFF0C || last == 0x3001) &&
 			!is_stop(last);
-	return open_end && text_is_word(point_at(s, at + 1)) &&
-	       !isdigit((unsigned char)s.data[at + 1]) && line_width(s, first, at) >= WRAPPED_WIDTH;
+	uint32_t next = point_at(s, at + 1);
+	bool goes_on = text_is_word(next) || next == '`' || next == '(' || is_quote(next);
+	return open_end && goes_on && !isdigit((unsigned char)s.data[at + 1]) &&
+	       line_width(s, first, at) >= WRAPPED_WIDTH;
 }
 
 static size_t sentence_end(struct span s, size_t from)

@@ -57,6 +57,12 @@ static void test_sentences__lines(void **state)
 	       "on.\n",
 	       "This paragraph was wrapped by an editor at some seventy columns or\nso and goes "
 	       "on.|");
+	expect("The request is refused with a clear error, HTTP status 503, "
+	       "code\n`memory_load_line` "
+	       "and a header.\n",
+	       "The request is refused with a clear error, HTTP status 503, "
+	       "code\n`memory_load_line` "
+	       "and a header.|");
 	expect("- the first of the items in a list that is rather long, as it happens\n- second\n",
 	       "- the first of the items in a list that is rather long, as it happens|- second|");
 }
