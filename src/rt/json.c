@@ -324,7 +324,8 @@ void json_write_real(struct json_writer *w, double value)
 			break;
 	}
 	begin(w);
-	(void)buf_add_text(w->out, text);
+	/* "-0" would be read back as the integer 0. */
+	(void)buf_add_text(w->out, strcmp(text, "-0") == 0 ? "-0.0" : text);
 }
 
 void json_write_bool(struct json_writer *w, bool value)
