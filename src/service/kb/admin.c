@@ -69,8 +69,11 @@ static status create_locked(const char *root, const char *name, const char *desc
 	if (st != ST_OK)
 		return st;
 	st = skeleton_make(beside, description, build, reterr);
-	if (st == ST_OK)
+	if (st == ST_OK) {
 		st = file_rename(beside, final, reterr);
+		if (st != ST_OK && !file_exists(beside)) /* renamed, but perhaps not for long */
+			layout_discard(final);
+	}
 	if (st != ST_OK)
 		layout_discard(beside);
 	return st;
