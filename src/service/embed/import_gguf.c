@@ -1,4 +1,5 @@
-/* A GGUF of the BERT family: numbers, vocabulary and character map from its keys, tensors in place. */
+/* A GGUF of the BERT family: numbers, vocabulary and character map from its keys, tensors in place.
+ */
 #include <stdio.h>
 
 #include "base/size.h"
@@ -113,7 +114,8 @@ static status read_pieces(struct mem_scope *scope, const struct keys *k, struct 
 			uint32_t bits = item_u32(&k->scores, id);
 			memcpy(&v->scores[id], &bits, sizeof(bits));
 			if (type == TYPE_USER)
-				return fault_set(reterr, ST_UNSUPPORTED, "piece %u is user-defined", id);
+				return fault_set(reterr, ST_UNSUPPORTED, "piece %u is user-defined",
+						 id);
 			if (type != TYPE_NORMAL)
 				v->pieces[id].bytes = 0;
 		}
@@ -124,15 +126,18 @@ static status read_pieces(struct mem_scope *scope, const struct keys *k, struct 
 static status read_vocabulary(struct mem_scope *scope, const struct keys *k, struct vocabulary *v,
 			      struct fault *reterr)
 {
-	bool bert = span_equal(k->tokenizer, SPAN("bert")), t5 = span_equal(k->tokenizer, SPAN("t5"));
+	bool bert = span_equal(k->tokenizer, SPAN("bert")),
+	     t5 = span_equal(k->tokenizer, SPAN("t5"));
 	if (!bert && !t5)
-		return fault_set(reterr, ST_UNSUPPORTED, "the tokenizer '%.*s' is not WordPiece or unigram",
+		return fault_set(reterr, ST_UNSUPPORTED,
+				 "the tokenizer '%.*s' is not WordPiece or unigram",
 				 SPAN_ARG(span_slice(k->tokenizer, 0, 40)));
 	if (k->tokens.type != GGUF_STRING || (k->types.count > 0 && k->types.type != GGUF_I32) ||
 	    (t5 && (k->scores.type != GGUF_F32 || k->scores.count != k->tokens.count)))
-		return fault_set(reterr, ST_INVALID, "the vocabulary of the GGUF file is not complete");
-	status st = vocabulary_init(v, scope, bert ? PACKED_WORDPIECE : PACKED_UNIGRAM, k->tokens.count,
-				    reterr);
+		return fault_set(reterr, ST_INVALID,
+				 "the vocabulary of the GGUF file is not complete");
+	status st = vocabulary_init(v, scope, bert ? PACKED_WORDPIECE : PACKED_UNIGRAM,
+				    k->tokens.count, reterr);
 	if (st == ST_OK)
 		st = read_pieces(scope, k, v, reterr);
 	if (st != ST_OK)
@@ -190,14 +195,16 @@ static status read_tensors(struct mem_scope *scope, struct gguf *g, struct tenso
 		struct tensor *t = &list->at[list->count++];
 		if (from.name.bytes >= sizeof(t->name) || from.dimensions > 2 ||
 		    from.size[0] > UINT32_MAX || from.size[1] > UINT32_MAX)
-			return fault_set(reterr, ST_INVALID, "tensor %zu of the GGUF file has an impossible "
-							     "name or shape",
+			return fault_set(reterr, ST_INVALID,
+					 "tensor %zu of the GGUF file has an impossible "
+					 "name or shape",
 					 list->count);
 		memcpy(t->name, from.name.data, from.name.bytes);
 		t->format = format_of(from.type);
 		if (t->format > PACKED_ROWS_Q8_0)
 			return fault_set(reterr, ST_UNSUPPORTED,
-					 "tensor %s has ggml's type %u; F32, F16, BF16, Q4_0 and Q8_0 can be "
+					 "tensor %s has ggml's type %u; F32, F16, BF16, Q4_0 and "
+					 "Q8_0 can be "
 					 "packed",
 					 t->name, from.type);
 		t->columns = from.size[0];
@@ -208,8 +215,8 @@ static status read_tensors(struct mem_scope *scope, struct gguf *g, struct tenso
 	return st;
 }
 
-status import_gguf_read(struct mem_scope *scope, const struct file_map *map, struct import_model *model,
-			struct fault *reterr)
+status import_gguf_read(struct mem_scope *scope, const struct file_map *map,
+			struct import_model *model, struct fault *reterr)
 {
 	struct gguf g;
 	struct gguf_key key;
@@ -233,8 +240,9 @@ status import_gguf_read(struct mem_scope *scope, const struct file_map *map, str
 	if (st != ST_OK)
 		return st;
 	if (k.pooling != 1 && k.pooling != 2)
-		return fault_set(reterr, ST_UNSUPPORTED, "the model pools neither the mean nor the first "
-							 "token");
+		return fault_set(reterr, ST_UNSUPPORTED,
+				 "the model pools neither the mean nor the first "
+				 "token");
 	model->pooling = k.pooling == 1 ? PACKED_MEAN : PACKED_CLS;
 	model->tokens_max = model->positions;
 	const struct tensor *rows = tensor_find(&model->tensors, "token_embd.weight");

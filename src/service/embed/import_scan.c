@@ -143,7 +143,8 @@ double scan_number(struct scan *s)
 	size_t count = 0;
 	(void)scan_peek(s);
 	while (!s->bad && s->at < s->text.bytes && count < NUMBER_BYTES_MAX &&
-	       strchr("+-0123456789.eE", s->text.data[s->at]) != NULL && s->text.data[s->at] != '\0')
+	       strchr("+-0123456789.eE", s->text.data[s->at]) != NULL &&
+	       s->text.data[s->at] != '\0')
 		digits[count++] = s->text.data[s->at++];
 	digits[count] = '\0';
 	double value = strtod(digits, &end);
@@ -173,7 +174,8 @@ struct span scan_skip(struct scan *s)
 		else if (c == '}' || c == ']')
 			depth--;
 		else if (strchr(",:", c) == NULL) /* a number or a word: to its end */
-			while (s->at < s->text.bytes && strchr(",:]} \t\r\n", s->text.data[s->at]) == NULL)
+			while (s->at < s->text.bytes &&
+			       strchr(",:]} \t\r\n", s->text.data[s->at]) == NULL)
 				s->at++;
 	} while (!s->bad && depth > 0);
 	return s->bad ? (struct span){NULL, 0} : span_slice(s->text, from, s->at);

@@ -1,5 +1,5 @@
-/* embed/import_scan.h -- a walk over JSON text without a tree, for tokenizer.json: the vocabulary of XLM-R
- * is 17 MB of text, and a tree of it would take 100 MB.
+/* embed/import_scan.h -- a walk over JSON text without a tree, for tokenizer.json: the vocabulary
+ * of XLM-R is 17 MB of text, and a tree of it would take 100 MB.
  *
  *     struct scan s = {text};
  *     for (bool more = scan_open(&s, '{'); more; more = scan_next(&s, '}')) {

@@ -23,10 +23,12 @@ status tensor_place(struct tensor *tensor, struct span data, uint64_t at, struct
 	}
 	if (width == 0 || rows == 0 || width > UINT32_MAX || rows > UINT32_MAX ||
 	    (blocks && width % 32 != 0))
-		return fault_set(reterr, ST_INVALID, "tensor %s has an impossible shape", tensor->name);
+		return fault_set(reterr, ST_INVALID, "tensor %s has an impossible shape",
+				 tensor->name);
 	size_t row = packed_row_bytes(tensor->format, (uint32_t)width), bytes;
 	if (!size_mul(row, rows, &bytes) || at > data.bytes || bytes > data.bytes - at)
-		return fault_set(reterr, ST_INVALID, "tensor %s lies outside the file", tensor->name);
+		return fault_set(reterr, ST_INVALID, "tensor %s lies outside the file",
+				 tensor->name);
 	tensor->data = (const unsigned char *)data.data + at;
 	return ST_OK;
 }

@@ -111,7 +111,8 @@ static status apply_normalizer(struct mem_scope *scope, const struct json *n, st
 		v->strip_accents = json_bool(json_get(n, "strip_accents"), v->lower);
 		if (!json_bool(json_get(n, "clean_text"), true) ||
 		    !json_bool(json_get(n, "handle_chinese_chars"), true))
-			return fault_set(reterr, ST_UNSUPPORTED, "the tokenizer does not clean its text");
+			return fault_set(reterr, ST_UNSUPPORTED,
+					 "the tokenizer does not clean its text");
 	} else if (span_equal(type, SPAN("Precompiled"))) {
 		return read_map(scope, json_text(json_get(n, "precompiled_charsmap")), v, reterr);
 	} else if (v->kind == PACKED_WORDPIECE) {
@@ -221,7 +222,8 @@ static status hide_added(struct span text, struct vocabulary *v, struct fault *r
 		return st;
 	for (size_t i = 0; i < json_count(root); i++) {
 		int64_t id = json_int(json_get(json_at(root, i), "id"), -1);
-		if (id >= 0 && id < v->count && json_bool(json_get(json_at(root, i), "special"), false))
+		if (id >= 0 && id < v->count &&
+		    json_bool(json_get(json_at(root, i), "special"), false))
 			v->pieces[id].bytes = 0;
 	}
 	json_free(root);
@@ -237,8 +239,10 @@ static status read_tokenizer(struct mem_scope *scope, struct span text, uint32_t
 	bool unigram = p.vocabulary.data[0] == '[';
 	if (!unigram && (!span_equal(p.continuing, SPAN("##")) || !(p.word_chars_max >= 1) ||
 			 p.word_chars_max > 128))
-		return fault_set(reterr, ST_UNSUPPORTED, "tokenizer.json is neither WordPiece nor unigram");
-	status st = vocabulary_init(v, scope, unigram ? PACKED_UNIGRAM : PACKED_WORDPIECE, rows, reterr);
+		return fault_set(reterr, ST_UNSUPPORTED,
+				 "tokenizer.json is neither WordPiece nor unigram");
+	status st = vocabulary_init(v, scope, unigram ? PACKED_UNIGRAM : PACKED_WORDPIECE, rows,
+				    reterr);
 	if (st == ST_OK)
 		st = unigram ? read_scored(scope, p.vocabulary, v, reterr)
 			     : read_pieces(scope, p.vocabulary, v, reterr);
@@ -251,8 +255,8 @@ static status read_tokenizer(struct mem_scope *scope, struct span text, uint32_t
 }
 
 /* vocab.txt: a piece a line, in the order of the ids. */
-static status read_lines(struct mem_scope *scope, const char *folder, struct span text, uint32_t rows,
-			 struct vocabulary *v, struct fault *reterr)
+static status read_lines(struct mem_scope *scope, const char *folder, struct span text,
+			 uint32_t rows, struct vocabulary *v, struct fault *reterr)
 {
 	status st = vocabulary_init(v, scope, PACKED_WORDPIECE, rows, reterr);
 	if (st != ST_OK)
@@ -262,7 +266,8 @@ static status read_lines(struct mem_scope *scope, const char *folder, struct spa
 		const char *end = memchr(text.data + at, '\n', text.bytes - at);
 		size_t stop = end != NULL ? (size_t)(end - text.data) : text.bytes;
 		if (id == v->count)
-			return fault_set(reterr, ST_INVALID, "vocab.txt has more lines than the model rows");
+			return fault_set(reterr, ST_INVALID,
+					 "vocab.txt has more lines than the model rows");
 		v->pieces[id] = span_trim(span_slice(text, at, stop));
 		at = stop + 1;
 	}

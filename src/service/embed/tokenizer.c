@@ -43,10 +43,12 @@ status tokenizer_init(struct span section, struct tokenizer *ret_tokenizer, stru
 {
 	struct tokenizer_section s;
 	if (section.bytes < sizeof(s) || (uintptr_t)section.data % sizeof(uint32_t) != 0)
-		return fault_set(reterr, ST_CORRUPT, "the tokenizer of the packed model is missing");
+		return fault_set(reterr, ST_CORRUPT,
+				 "the tokenizer of the packed model is missing");
 	memcpy(&s, section.data, sizeof(s));
 	if (s.magic != TOKENIZER_MAGIC || !section_fits(&s, section.bytes))
-		return fault_set(reterr, ST_CORRUPT, "the tokenizer of the packed model is damaged");
+		return fault_set(reterr, ST_CORRUPT,
+				 "the tokenizer of the packed model is damaged");
 	const uint32_t *words = (const uint32_t *)(const void *)(section.data + sizeof(s));
 	const uint32_t *scores = words + s.piece_units + s.map_units;
 	*ret_tokenizer = (struct tokenizer){
@@ -95,7 +97,8 @@ size_t tokenizer_count(const struct tokenizer *tokenizer, struct span prefix, st
 	int32_t ids[256];
 	size_t total = 0, n;
 	tokenizer_begin(&c, prefix, text);
-	while ((n = tokenizer_encode(tokenizer, &c, scratch, ids, sizeof(ids) / sizeof(ids[0]))) > 0)
+	while ((n = tokenizer_encode(tokenizer, &c, scratch, ids, sizeof(ids) / sizeof(ids[0]))) >
+	       0)
 		total += n;
 	return total;
 }

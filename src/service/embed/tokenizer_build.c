@@ -65,11 +65,11 @@ static status build_pieces(struct mem_scope *scope, const struct vocabulary *v, 
 		if (text.bytes == 0 || special(v, id))
 			continue;
 		if (!utf8_is_valid(text))
-			return fault_set(reterr, ST_INVALID, "piece %u of the vocabulary is not UTF-8",
-					 id);
+			return fault_set(reterr, ST_INVALID,
+					 "piece %u of the vocabulary is not UTF-8", id);
 		if (v->scores != NULL && !isfinite(v->scores[id]))
-			return fault_set(reterr, ST_INVALID, "piece %u of the vocabulary has no score",
-					 id);
+			return fault_set(reterr, ST_INVALID,
+					 "piece %u of the vocabulary has no score", id);
 		if (v->scores != NULL)
 			worst = fminf(worst, v->scores[id]);
 		parts->head.piece_bytes_max =
@@ -83,8 +83,8 @@ static status build_pieces(struct mem_scope *scope, const struct vocabulary *v, 
 	return st;
 }
 
-/* The state that pieces inside a word hang from: one step for each '#'. A vocabulary without any has
- * none, and a state outside the trie never finds a child. */
+/* The state that pieces inside a word hang from: one step for each '#'. A vocabulary without any
+ * has none, and a state outside the trie never finds a child. */
 static uint32_t continuation_state(const struct trie *pieces)
 {
 	struct trie_walk walk = {.state = 0};
@@ -93,8 +93,8 @@ static uint32_t continuation_state(const struct trie *pieces)
 	return walk.state;
 }
 
-static status build_map(struct mem_scope *scope, const struct tokenizer_map *map, struct parts *parts,
-			struct fault *reterr)
+static status build_map(struct mem_scope *scope, const struct tokenizer_map *map,
+			struct parts *parts, struct fault *reterr)
 {
 	struct trie_key *keys = mem_new_array(scope, struct trie_key, map->count);
 	size_t room = map->count;
@@ -159,16 +159,17 @@ static status put_together(struct mem_scope *scope, const struct vocabulary *v, 
 	return ST_OK;
 }
 
-status tokenizer_build(struct mem_scope *scope, const struct vocabulary *v, struct span *ret_section,
-		       struct fault *reterr)
+status tokenizer_build(struct mem_scope *scope, const struct vocabulary *v,
+		       struct span *ret_section, struct fault *reterr)
 {
 	struct parts parts = {.head = {.magic = TOKENIZER_MAGIC}};
 	struct tokenizer_section *h = &parts.head;
 	bool unigram = v->kind == PACKED_UNIGRAM;
-	if (v->first_id < 0 || v->first_id >= v->count || v->last_id < 0 || v->last_id >= v->count ||
-	    v->unknown_id < 0 || v->unknown_id >= v->count)
-		return fault_set(reterr, ST_INVALID, "the vocabulary lacks a special token: begin %lld, "
-						     "end %lld, unknown %lld",
+	if (v->first_id < 0 || v->first_id >= v->count || v->last_id < 0 ||
+	    v->last_id >= v->count || v->unknown_id < 0 || v->unknown_id >= v->count)
+		return fault_set(reterr, ST_INVALID,
+				 "the vocabulary lacks a special token: begin %lld, "
+				 "end %lld, unknown %lld",
 				 (long long)v->first_id, (long long)v->last_id,
 				 (long long)v->unknown_id);
 	h->kind = unigram ? TOKENIZER_UNIGRAM : TOKENIZER_WORDPIECE;
@@ -180,7 +181,8 @@ status tokenizer_build(struct mem_scope *scope, const struct vocabulary *v, stru
 		h->flags = (v->dummy_prefix ? TOKENIZER_DUMMY : 0u) |
 			   (v->collapse ? TOKENIZER_COLLAPSE : 0u);
 	else
-		h->flags = (v->lower ? TOKENIZER_LOWER : 0u) | (v->strip_accents ? TOKENIZER_STRIP : 0u);
+		h->flags = (v->lower ? TOKENIZER_LOWER : 0u) |
+			   (v->strip_accents ? TOKENIZER_STRIP : 0u);
 	h->word_chars_max = v->word_chars_max;
 	status st = build_pieces(scope, v, &parts, reterr);
 	if (st == ST_OK && !unigram)

@@ -1,4 +1,5 @@
-/* embed/tokenizer_build.h -- from a vocabulary to the section that embed/tokenizer.h reads in place.
+/* embed/tokenizer_build.h -- from a vocabulary to the section that embed/tokenizer.h reads in
+ * place.
  *
  * Used by import only. Everything lies in the scope that is given: about 30 MB for XLM-R's 250 000
  * pieces while the section is made, and the section itself (6 MB; BERT's 30 000 pieces: 0.3 MB). */
@@ -14,15 +15,15 @@
 struct vocabulary {
 	enum packed_tokenizer kind;
 	uint32_t count;
-	/* By id. An empty text is never found in a text: special tokens, ids without a piece. WordPiece
-	 * pieces inside a word begin with "##". */
+	/* By id. An empty text is never found in a text: special tokens, ids without a piece.
+	 * WordPiece pieces inside a word begin with "##". */
 	struct span *pieces;
 	float *scores; /* unigram only */
 	int64_t first_id, last_id, unknown_id;
-	bool lower, strip_accents; /* WordPiece */
+	bool lower, strip_accents;   /* WordPiece */
 	bool dummy_prefix, collapse; /* unigram: a space in front; runs of spaces are one */
-	uint32_t word_chars_max;   /* WordPiece; 100 */
-	struct tokenizer_map *map; /* unigram; NULL: none */
+	uint32_t word_chars_max;     /* WordPiece; 100 */
+	struct tokenizer_map *map;   /* unigram; NULL: none */
 };
 
 /* An empty vocabulary of `count` ids, made in scope, with the settings that are usual. */

@@ -1,6 +1,6 @@
-/* The sequences that NFKC composes, found as SentencePiece's builder finds them: for each character with
- * a decomposition, every string of compatible characters that decomposes to the same, unless shorter
- * rules already give the same result. */
+/* The sequences that NFKC composes, found as SentencePiece's builder finds them: for each character
+ * with a decomposition, every string of compatible characters that decomposes to the same, unless
+ * shorter rules already give the same result. */
 #include <stdlib.h>
 #include <utf8proc.h>
 
@@ -99,8 +99,9 @@ static status take_singles(struct composer *c, struct fault *reterr)
 		struct span from = tokenizer_map_from(c->map, i), to = tokenizer_map_to(c->map, i);
 		struct rule r = {.from_count = 1, .to_count = 1};
 		if (utf8_decode(from, 0, &r.from[0]) != from.bytes)
-			return fault_set(reterr, ST_INVALID, "the character map is not one of single "
-							     "characters");
+			return fault_set(reterr, ST_INVALID,
+					 "the character map is not one of single "
+					 "characters");
 		c->known[r.from[0] / 8] |= (unsigned char)(1 << r.from[0] % 8);
 		if (to.bytes == 0 || utf8_decode(to, 0, &r.to[0]) != to.bytes)
 			continue;
@@ -116,9 +117,9 @@ static size_t decompose(uint32_t point, int32_t out[DECOMPOSED_MAX])
 {
 	char text[UTF8_BYTES_MAX];
 	size_t bytes = utf8_encode(point, text);
-	utf8proc_ssize_t n = utf8proc_decompose((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes,
-						out, DECOMPOSED_MAX,
-						UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_STABLE);
+	utf8proc_ssize_t n = utf8proc_decompose(
+		(const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, out, DECOMPOSED_MAX,
+		UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_STABLE);
 	return n < 1 || n > DECOMPOSED_MAX ? 0 : (size_t)n;
 }
 
@@ -130,8 +131,8 @@ static size_t compose(const int32_t *points, size_t count, int32_t *out)
 	return n < 1 ? 0 : (size_t)n;
 }
 
-/* Whether the map's Unicode version (10) knew the character: one that NFKC changes is in the map; of
- * those that it leaves alone, later versions added composed ones outside these ranges. */
+/* Whether the map's Unicode version (10) knew the character: one that NFKC changes is in the map;
+ * of those that it leaves alone, later versions added composed ones outside these ranges. */
 static bool was_known(const struct composer *c, uint32_t point, const int32_t *parts, size_t count)
 {
 	int32_t whole[DECOMPOSED_MAX];
@@ -201,7 +202,8 @@ static status expand(struct composer *c, const int32_t *parts, size_t count, str
 		uint32_t made_of[POINTS_MAX * 2];
 		for (size_t i = 0, rest = number; i < count; rest /= forms[i], i++) {
 			size_t form = rest % forms[i];
-			r.from[i] = form == 0 ? (uint32_t)parts[i] : c->similar[first[i] + form - 1].point;
+			r.from[i] = form == 0 ? (uint32_t)parts[i]
+					      : c->similar[first[i] + form - 1].point;
 		}
 		if (made == count && memcmp(r.from, r.to, count * sizeof(r.from[0])) == 0)
 			continue;
@@ -223,7 +225,8 @@ static status collect_rules(struct composer *c, struct fault *reterr)
 		for (uint32_t point = 1; point < 0x110000; point++) {
 			if (point == 0xd800)
 				point = 0xe000;
-			if (decompose(point, parts) != length || !was_known(c, point, parts, length))
+			if (decompose(point, parts) != length ||
+			    !was_known(c, point, parts, length))
 				continue;
 			status st = expand(c, parts, length, reterr);
 			if (st != ST_OK)

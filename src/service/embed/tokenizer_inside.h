@@ -1,5 +1,5 @@
-/* embed/tokenizer_inside.h -- what the two kinds of tokenizer share; for tokenizer*.c, wordpiece.c and
- * unigram.c only. */
+/* embed/tokenizer_inside.h -- what the two kinds of tokenizer share; for tokenizer*.c, wordpiece.c
+ * and unigram.c only. */
 #ifndef EMBED_TOKENIZER_INSIDE_H
 #define EMBED_TOKENIZER_INSIDE_H
 
@@ -39,7 +39,8 @@ static inline unsigned char cursor_byte(const struct tokenizer_cursor *c, size_t
 						    : c->text.data[at - c->prefix.bytes]);
 }
 
-/* The code point at `at` (< cursor_bytes()); its length in bytes. A malformed byte is U+FFFD, length 1. */
+/* The code point at `at` (< cursor_bytes()); its length in bytes. A malformed byte is U+FFFD,
+ * length 1. */
 size_t cursor_point(const struct tokenizer_cursor *c, size_t at, uint32_t *ret_point);
 
 size_t wordpiece_encode(const struct tokenizer *t, struct tokenizer_cursor *c, int32_t *ret_ids,

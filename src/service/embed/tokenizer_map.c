@@ -25,8 +25,8 @@ status tokenizer_map_add(struct tokenizer_map *map, struct span from, struct spa
 				 map->count);
 	if (map->count == map->room) {
 		size_t room = map->room == 0 ? 8192 : map->room * 2;
-		struct tokenizer_map_entry *grown =
-			mem_resize_array(map->scope, struct tokenizer_map_entry, map->entries, room);
+		struct tokenizer_map_entry *grown = mem_resize_array(
+			map->scope, struct tokenizer_map_entry, map->entries, room);
 		if (grown == NULL)
 			return fault_set(reterr, mem_refusal(), "no memory for the character map");
 		map->entries = grown;
@@ -75,7 +75,8 @@ static status darts_value(const struct darts *d, uint32_t index, struct span *re
 	return ST_OK;
 }
 
-/* Visit every string of the array, depth first. The stack holds the index and the next label to try. */
+/* Visit every string of the array, depth first. The stack holds the index and the next label to
+ * try. */
 static status darts_walk(struct tokenizer_map *map, const struct darts *d, struct fault *reterr)
 {
 	uint32_t stack[WALK_DEPTH_MAX], next[WALK_DEPTH_MAX];
@@ -87,7 +88,8 @@ static status darts_walk(struct tokenizer_map *map, const struct darts *d, struc
 	for (;;) {
 		uint32_t index = stack[depth], unit = darts_unit(d, index);
 		uint32_t children = darts_children(index, unit);
-		if (next[depth] == 1 && depth > 0 && (unit & 1u << 8) != 0) { /* a string ends here */
+		if (next[depth] == 1 && depth > 0 &&
+		    (unit & 1u << 8) != 0) { /* a string ends here */
 			struct span to;
 			status st = darts_value(d, children, &to, reterr);
 			if (st == ST_OK)

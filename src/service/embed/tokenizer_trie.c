@@ -7,7 +7,8 @@
 
 enum {
 	BLOCK = 256,
-	TRIES_MAX = 256, /* free places looked at for one state before the full part is left behind */
+	TRIES_MAX =
+		256, /* free places looked at for one state before the full part is left behind */
 	FRAMES_MAX = (TRIE_KEY_BYTES_MAX + 1) * BLOCK,
 };
 
@@ -158,9 +159,11 @@ static status prepare(struct trie_key *keys, size_t *count, struct fault *reterr
 	size_t kept = 0;
 	for (size_t i = 0; i < *count; i++) {
 		struct span text = keys[i].text;
-		if (text.bytes == 0 || text.bytes > TRIE_KEY_BYTES_MAX || keys[i].value > TRIE_PAYLOAD_MAX ||
-		    memchr(text.data, 0, text.bytes) != NULL || memchr(text.data, 0xff, text.bytes) != NULL)
-			return fault_set(reterr, ST_INVALID, "piece %u of the vocabulary cannot be stored",
+		if (text.bytes == 0 || text.bytes > TRIE_KEY_BYTES_MAX ||
+		    keys[i].value > TRIE_PAYLOAD_MAX || memchr(text.data, 0, text.bytes) != NULL ||
+		    memchr(text.data, 0xff, text.bytes) != NULL)
+			return fault_set(reterr, ST_INVALID,
+					 "piece %u of the vocabulary cannot be stored",
 					 keys[i].value);
 	}
 	qsort(keys, *count, sizeof(*keys), compare_keys);
@@ -173,8 +176,8 @@ static status prepare(struct trie_key *keys, size_t *count, struct fault *reterr
 	return ST_OK;
 }
 
-status trie_build(struct mem_scope *scope, struct trie_key *keys, size_t count, struct trie *ret_trie,
-		  struct fault *reterr)
+status trie_build(struct mem_scope *scope, struct trie_key *keys, size_t count,
+		  struct trie *ret_trie, struct fault *reterr)
 {
 	if (count == 0 || count > TRIE_PAYLOAD_MAX)
 		return fault_set(reterr, ST_INVALID, "a vocabulary of %zu pieces", count);

@@ -1,7 +1,7 @@
 /* embed/tokenizer_trie.h -- a set of byte strings with a number each, read in place.
  *
- * A double array of 32-bit units. A state is the index of a block; its child by byte c is the unit at
- * state ^ c, and is there when the unit's label is c:
+ * A double array of 32-bit units. A state is the index of a block; its child by byte c is the unit
+ * at state ^ c, and is there when the unit's label is c:
  *
  *     bits 0-7   label, the byte that leads here
  *     bit  8     leaf: the payload is the string's number, and no string goes on from here
@@ -11,8 +11,8 @@
  * states have the same index, so the label alone proves the parent. Unused units have label 255.
  * Strings hold no byte 0 or 255; a step by one of them finds nothing.
  *
- * The root is state 0. The number of units is a multiple of 256, and every step checks it, so that a
- * damaged file gives wrong tokens but never a wild read.
+ * The root is state 0. The number of units is a multiple of 256, and every step checks it, so that
+ * a damaged file gives wrong tokens but never a wild read.
  *
  * After J. Aoe, "An efficient digital search algorithm by using a double-array structure", 1989. */
 #ifndef EMBED_TOKENIZER_TRIE_H
@@ -69,8 +69,9 @@ struct trie_key {
 	uint32_t value;   /* at most TRIE_PAYLOAD_MAX */
 };
 
-/* Lay out the keys, which are sorted by the call; of equal texts the one with the greatest value stays.
- * The units are made in scope. ST_INVALID for a key that cannot be stored, ST_LIMIT for too many. */
+/* Lay out the keys, which are sorted by the call; of equal texts the one with the greatest value
+ * stays. The units are made in scope. ST_INVALID for a key that cannot be stored, ST_LIMIT for too
+ * many. */
 MUST_CHECK status trie_build(struct mem_scope *scope, struct trie_key *keys, size_t count,
 			     struct trie *ret_trie, struct fault *reterr);
 

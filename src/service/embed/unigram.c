@@ -1,12 +1,13 @@
-/* SentencePiece's unigram model: the text goes through the character map, spaces become U+2581, and of
- * all ways to cut it into pieces the one with the greatest sum of scores is taken (Viterbi). T. Kudo,
- * "Subword Regularization", 2018. Scores are summed in float from the start of the text, and of equal
- * sums the first found stays, as in SentencePiece: sums that differ in the last bit choose other pieces.
+/* SentencePiece's unigram model: the text goes through the character map, spaces become U+2581, and
+ * of all ways to cut it into pieces the one with the greatest sum of scores is taken (Viterbi). T.
+ * Kudo, "Subword Regularization", 2018. Scores are summed in float from the start of the text, and
+ * of equal sums the first found stays, as in SentencePiece: sums that differ in the last bit choose
+ * other pieces.
  *
- * A text of any length goes through a window of fixed size. Where no piece that begins before a place
- * ends behind it, every segmentation passes it: all before it is decided and given out. Where such a
- * place does not come for TOKENIZER_RUN_BYTES, the paths to all open places are followed back to where
- * they meet; only if they never do, the run is cut where it stands.
+ * A text of any length goes through a window of fixed size. Where no piece that begins before a
+ * place ends behind it, every segmentation passes it: all before it is decided and given out. Where
+ * such a place does not come for TOKENIZER_RUN_BYTES, the paths to all open places are followed
+ * back to where they meet; only if they never do, the run is cut where it stands.
  *
  *     text      ...normalised bytes...|.......look-ahead.......
  *             base                   pos                    filled
@@ -23,7 +24,7 @@ enum {
 #define NO_SOURCE UINT32_MAX
 #define SPACE "\xe2\x96\x81" /* U+2581 */
 
-struct node {       /* the best path to a place in the window */
+struct node { /* the best path to a place in the window */
 	float score;
 	uint16_t start; /* where its last piece begins */
 	uint16_t next;  /* where the following piece ends, once the path is chosen */
@@ -32,7 +33,8 @@ struct node {       /* the best path to a place in the window */
 
 struct window {
 	struct node node[WINDOW + 1];
-	uint32_t source[WINDOW + 1]; /* from cursor.at to the entry that begins here, or NO_SOURCE */
+	uint32_t
+		source[WINDOW + 1]; /* from cursor.at to the entry that begins here, or NO_SOURCE */
 	char text[WINDOW];
 };
 _Static_assert(sizeof(struct window) <= TOKENIZER_SCRATCH_BYTES, "the window fits the scratch");
@@ -42,8 +44,8 @@ struct work {
 	struct tokenizer_cursor *c;
 	struct window *w;
 	size_t base, pos, filled, reach;
-	size_t origin;  /* what sources count from */
-	size_t next;    /* next byte of the text to be normalised */
+	size_t origin;             /* what sources count from */
+	size_t next;               /* next byte of the text to be normalised */
 	bool after_space, pending; /* pending: a space that is kept only if something follows */
 	uint32_t pending_source;
 	bool ended; /* the whole text has been normalised */
@@ -90,7 +92,8 @@ static void put_entry(struct work *k, struct span entry, uint32_t source)
 	k->after_space = collapse && entry.data[entry.bytes - 1] == ' ';
 }
 
-/* Normalise what comes next in the text: the longest entry of the map, else one character as it is. */
+/* Normalise what comes next in the text: the longest entry of the map, else one character as it is.
+ */
 static void normalise_next(struct work *k)
 {
 	const struct tokenizer_cursor *c = k->c;
@@ -174,7 +177,8 @@ static bool give_out(struct work *k, size_t end, int32_t *ids, size_t max, size_
 	for (size_t at = k->base; at < end;) {
 		at = node[at].next;
 		int32_t id = node[at].id;
-		bool fused = id == k->t->unknown_id && after_unknown; /* a run of unknowns is one token */
+		bool fused = id == k->t->unknown_id &&
+			     after_unknown; /* a run of unknowns is one token */
 		after_unknown = id == k->t->unknown_id;
 		if (fused || index++ < c->skip)
 			continue;
@@ -254,7 +258,8 @@ size_t unigram_encode(const struct tokenizer *t, struct tokenizer_cursor *c, voi
 		while (!k.ended && k.filled < k.pos + t->piece_bytes_max)
 			normalise_next(&k);
 		bool end = k.ended && k.pos == k.filled;
-		if (k.pos > k.base && k.reach == k.pos && (end || k.w->source[k.pos] != NO_SOURCE)) {
+		if (k.pos > k.base && k.reach == k.pos &&
+		    (end || k.w->source[k.pos] != NO_SOURCE)) {
 			if (!give_out(&k, k.pos, ret_ids, max, &made))
 				return made;
 			k.base = k.pos;

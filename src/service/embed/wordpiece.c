@@ -84,7 +84,8 @@ static size_t normalise(const struct tokenizer *t, uint32_t point, uint32_t out[
 	return kept;
 }
 
-static void word_add(const struct tokenizer *t, struct word *w, const uint32_t *points, size_t count)
+static void word_add(const struct tokenizer *t, struct word *w, const uint32_t *points,
+		     size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		w->too_long |= w->chars == t->word_chars_max || w->chars == WORD_CHARS_MAX;
@@ -95,7 +96,8 @@ static void word_add(const struct tokenizer *t, struct word *w, const uint32_t *
 	}
 }
 
-/* The next word from *at on; *at moves to its first byte. Returns where it ends, 0 when there is none. */
+/* The next word from *at on; *at moves to its first byte. Returns where it ends, 0 when there is
+ * none. */
 static size_t next_word(const struct tokenizer *t, const struct tokenizer_cursor *c, size_t *at,
 			struct word *w)
 {
