@@ -50,8 +50,10 @@ static struct layout layout_of(const struct encoder *encoder)
 		.attention = kernels_attention_bytes(k, h->tokens_max, h->dim / h->head_count),
 	};
 	l.shared = size_max(l.qkv + l.context, l.up);
-	if (h->precision == PACKED_INT8)
+	if (h->precision == PACKED_INT8) {
+		l.act = 0;
 		l.quant = stride_of(size_max(h->dim, h->ffn), k->quant_bytes);
+	}
 	return l;
 }
 
@@ -78,7 +80,7 @@ void encoder_work_init(struct encoder_work *work, const struct encoder *encoder,
 	*work = (struct encoder_work){
 		.rows_max = rows_max,
 		.x = {memory, l.x},
-		.act = {memory + rows_max * l.x, l.act},
+		.act = {l.act != 0 ? memory + rows_max * l.x : NULL, l.act},
 		.qkv = {shared, l.qkv},
 		.context = {shared + rows_max * l.qkv, l.context},
 		.up = {shared, l.up},
@@ -121,7 +123,10 @@ static void multiply(const struct encoder *encoder, struct encoder_work *work, s
 	struct kernel_quant in = {.rows = p->in};
 	if (encoder->header->precision == PACKED_INT8) {
 		in = work->quant;
-		encoder->kernels->quantise(p->in, rows, p->k, &in);
+		if (p->in.data == work->x.data)
+			encoder->kernels->quantise_residual(p->in, rows, p->k, &in);
+		else
+			encoder->kernels->quantise(p->in, rows, p->k, &in);
 	}
 	encoder->kernels->matmul(&matrix, &in, rows, p->out, p->finish);
 }
@@ -159,9 +164,11 @@ static void layer_run(const struct encoder *encoder, struct encoder_work *work,
 		      const struct encoder_batch *batch, const struct packed_layer *l)
 {
 	const uint32_t dim = encoder->header->dim, ffn = encoder->header->ffn;
-	const struct product qkv = {l->qkv, 3 * dim, dim, work->act, work->qkv, KERNEL_STORE};
+	/* int8 is quantised from the residual stream itself: no copy, and one rounding less. */
+	const struct kernel_rows normed = work->act.data != NULL ? work->act : work->x;
+	const struct product qkv = {l->qkv, 3 * dim, dim, normed, work->qkv, KERNEL_STORE};
 	const struct product out = {l->out, dim, dim, work->context, work->x, KERNEL_RESIDUAL};
-	const struct product up = {l->up, ffn, dim, work->act, work->up, KERNEL_GELU};
+	const struct product up = {l->up, ffn, dim, normed, work->up, KERNEL_GELU};
 	const struct product down = {l->down, dim, ffn, work->up, work->x, KERNEL_RESIDUAL};
 	multiply(encoder, work, batch->rows, &qkv);
 	attend(encoder, work, batch);

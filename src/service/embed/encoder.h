@@ -26,7 +26,7 @@ struct encoder {
 struct encoder_work { /* carved out of one block; see encoder.c */
 	size_t rows_max;
 	struct kernel_rows x;            /* f32 residual stream */
-	struct kernel_rows act;          /* its layer norm, input of qkv and up */
+	struct kernel_rows act;          /* copy of it, input of qkv and up; not for int8 */
 	struct kernel_rows qkv, context; /* live while up is not, */
 	struct kernel_rows up;           /* so they share their bytes */
 	struct kernel_quant quant;       /* int8 only */

@@ -61,6 +61,9 @@ struct kernels {
 	void (*matmul)(const struct kernel_matrix *w, const struct kernel_quant *in, size_t rows,
 		       struct kernel_rows out, enum kernel_finish finish);
 	void (*quantise)(struct kernel_rows act, size_t rows, size_t k, struct kernel_quant *out);
+	/* The same from rows of the residual stream, which are not rounded to bf16 yet. */
+	void (*quantise_residual)(struct kernel_rows x, size_t rows, size_t k,
+				  struct kernel_quant *out);
 	/* Layer norm of the f32 rows x in place, and a copy as activations. norm: gains, then
 	 * biases. */
 	void (*norm)(const float *norm, float eps, size_t dim, struct kernel_rows x,
