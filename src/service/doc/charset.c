@@ -46,6 +46,7 @@ static const struct {
 	{"MAC-CYRILLIC", " mac-cyrillic x-mac-cyrillic maccyrillic "},
 };
 
+enum { FLUSH_BYTES = 16 };
 enum { TABLE_GB18030 = 0, TABLE_FIRST_WESTERN = 7, TABLE_WINDOWS_1252 = 7 };
 
 static size_t table_find(const char *name)
@@ -418,7 +419,7 @@ static size_t table_convert(iconv_t table, struct span in, bool last, char *out,
 		const char *in;
 		char *arg;
 	} from = {.in = in.data};
-	size_t left = in.bytes, space = room;
+	size_t left = in.bytes, space = room - FLUSH_BYTES;
 	char *to = out;
 	while (left > 0) {
 		size_t made = iconv(table, &from.arg, &left, &to, &space);
@@ -434,6 +435,11 @@ static size_t table_convert(iconv_t table, struct span in, bool last, char *out,
 		left--;
 	}
 	*ret_used = in.bytes - left;
+	/* Some converters hold a character back, in case a mark follows it; and the next file must
+	 * find the converter as new. */
+	space += FLUSH_BYTES;
+	if (last && left == 0)
+		(void)iconv(table, NULL, NULL, &to, &space);
 	size_t filled = room - space;
 	for (size_t i = 0; i < filled; i++) {
 		if (is_control((unsigned char)out[i]) && (unsigned char)out[i] < 0x80)
@@ -445,7 +451,7 @@ static size_t table_convert(iconv_t table, struct span in, bool last, char *out,
 size_t charset_convert(const struct charset *charset, const struct charset_tables *tables,
 		       struct span in, bool last, char *out, size_t room, size_t *ret_used)
 {
-	ASSERT(room >= 16);
+	ASSERT(room >= CHARSET_ROOM_BYTES);
 	if (charset->kind == CHARSET_UTF8)
 		return utf8_convert(in, last, out, room, ret_used);
 	if (charset->kind != CHARSET_TABLE)

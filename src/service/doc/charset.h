@@ -29,7 +29,7 @@ enum charset_kind {
 	CHARSET_TABLE, /* through iconv */
 };
 
-enum { CHARSET_TABLES = 27, CHARSET_HEAD_BYTES = 64 * 1024 };
+enum { CHARSET_TABLES = 27, CHARSET_HEAD_BYTES = 64 * 1024, CHARSET_ROOM_BYTES = 32 };
 
 /* Converters opened in advance; (void *)-1 where iconv has none. */
 struct charset_tables {
@@ -55,7 +55,8 @@ const char *charset_name(const struct charset *charset);
 
 /* Convert a piece. *ret_used: bytes of `in` consumed; the rest, an unfinished character of a few
  * bytes, is to be given again in front of what follows. `last`: nothing follows, all is consumed.
- * Writes whole code points, at most `room` bytes, and returns how many; room >= 16. */
+ * Writes whole code points, at most `room` bytes, and returns how many; room >=
+ * CHARSET_ROOM_BYTES. */
 size_t charset_convert(const struct charset *charset, const struct charset_tables *tables,
 		       struct span in, bool last, char *out, size_t room, size_t *ret_used);
 

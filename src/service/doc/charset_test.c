@@ -145,6 +145,24 @@ static void test_charset__wrong_bytes_become_replacements(void **state)
 	}
 }
 
+static void test_charset__nothing_is_held_back_at_the_end(void **state)
+{
+	(void)state;
+	char out[64];
+	size_t used;
+	struct charset_tables tables;
+	struct span in = SPAN("a\x88\x66"); /* Ê of Big5-HKSCS, which a macron may follow */
+	charset_preload(&tables, in);
+	struct charset big5 = {.kind = CHARSET_TABLE, .table = 1};
+	assert_string_equal(charset_name(&big5), "BIG5-HKSCS");
+	for (int i = 0; i < 2; i++) {
+		size_t bytes = charset_convert(&big5, &tables, in, true, out, sizeof(out), &used);
+		assert_int_equal(used, 3);
+		assert_true(span_equal((struct span){out, bytes}, SPAN("aÊ")));
+	}
+	charset_unload(&tables);
+}
+
 static void test_charset__clean_text_needs_no_copy(void **state)
 {
 	(void)state;
@@ -178,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_charset__a_mark_decides),
 		cmocka_unit_test(test_charset__a_page_may_name_it),
 		cmocka_unit_test(test_charset__wrong_bytes_become_replacements),
+		cmocka_unit_test(test_charset__nothing_is_held_back_at_the_end),
 		cmocka_unit_test(test_charset__clean_text_needs_no_copy),
 		cmocka_unit_test(test_charset__binary_data_is_no_text),
 	};

@@ -13,6 +13,7 @@
 #include "doc/format.h"
 #include "doc/wire.h"
 #include "doc/worker.h"
+#include "mem/faults.h"
 #include "rt/clock.h"
 #include "rt/file.h"
 #include "rt/process.h"
@@ -158,6 +159,16 @@ static status frames_handle(struct run *r, struct fault *reterr)
 	}
 }
 
+/* Not fd_read(): that would wait until the buffer is full. */
+static ssize_t pipe_read(int fd, char *to, size_t room)
+{
+	if (mem_fault_hit(MEM_FAULT_IO)) {
+		errno = EIO;
+		return -1;
+	}
+	return read(fd, to, room);
+}
+
 static status frames_read(struct run *r, struct fault *reterr)
 {
 	for (;;) {
@@ -166,8 +177,7 @@ static status frames_read(struct run *r, struct fault *reterr)
 			return st;
 		size_t room;
 		char *to = wire_room(&r->reader, &room);
-		/* Not fd_read(): that would wait until the buffer is full. */
-		ssize_t got = read(r->process.stdout_fd, to, room);
+		ssize_t got = pipe_read(r->process.stdout_fd, to, room);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)

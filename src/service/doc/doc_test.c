@@ -23,6 +23,7 @@
 #include "doc/cut.h"
 #include "doc/wire.h"
 #include "doc/worker.h"
+#include "mem/faults.h"
 #include "rt/clock.h"
 #include "rt/file.h"
 
@@ -479,6 +480,77 @@ static void test_doc__says_what_a_mislabelled_file_is(void **state)
 	collect_close(&c);
 }
 
+/* ---- every allocation and every I/O fails in turn ---- */
+
+static bool is_refusal(status st)
+{
+	return st == ST_OOM || st == ST_BUDGET || st == ST_LIMIT || st == ST_IO;
+}
+
+static status count_chunk(void *context, const struct doc_chunk *chunk, struct fault *reterr)
+{
+	(void)chunk;
+	(void)reterr;
+	++*(size_t *)context;
+	return ST_OK;
+}
+
+/* Here, in the parent: once, or for good. False: there was nothing to fail any more. */
+static bool fail_here(const char *path, enum mem_fault_kind kind, uint64_t nth, bool forever)
+{
+	size_t count = 0, live = mem_scope_live(mem_scope_root());
+	struct fault fault = {0};
+	mem_fault_arm(kind, nth, forever);
+	status st = doc_parse(mem_scope_root(), path, "a.html", NULL, count_chunk, &count, &fault);
+	bool fired = mem_fault_fired(kind) > 0;
+	mem_fault_disarm(kind);
+	assert_int_equal(mem_scope_live(mem_scope_root()), live);
+	assert_true(fired ? is_refusal(st) && fault.code == st : st == ST_OK && count == 1);
+	return fired;
+}
+
+static void test_doc__a_failure_here_gives_all_back(void **state)
+{
+	(void)state;
+	char path[FILE_PATH_BYTES];
+	write_file(path, "a.html", SPAN("<h1>A title</h1><p>Some words on a page.</p>"));
+	for (int kind = 0; kind < MEM_FAULT_KINDS; kind++) {
+		for (uint64_t nth = 1; fail_here(path, (enum mem_fault_kind)kind, nth, false);
+		     nth++)
+			assert_true(fail_here(path, (enum mem_fault_kind)kind, nth, true));
+	}
+}
+
+/* In the child. */
+static void test_doc__a_failure_in_the_child_is_told(void **state)
+{
+	(void)state;
+	static const char *const files[][2] = {
+		{"a.html", "<h1>A title</h1><p>Some words on a page.</p>"},
+		{"a.jsonl", "{\"id\": 1, \"text\": \"some words\"}\n"},
+		{"a.csv", "a,b\n1,2\n"},
+	};
+	for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+		size_t failures = 0;
+		for (int nth = 1; nth < 60; nth++) {
+			struct collected c;
+			struct fault fault;
+			char what[32];
+			collect_open(&c);
+			(void)snprintf(what, sizeof(what), "%s:%d:forever",
+				       nth % 2 ? "alloc" : "io", (nth + 1) / 2);
+			assert_int_equal(setenv("PLIMSOLL_FAULT", what, 1), 0);
+			status st = parse_content(&c, files[i][0], span_of(files[i][1]), &fault);
+			assert_int_equal(unsetenv("PLIMSOLL_FAULT"), 0);
+			if (st != ST_OK && !is_refusal(st))
+				fail_msg("%s, %s: %s", files[i][0], what, fault.text);
+			failures += st != ST_OK;
+			collect_close(&c);
+		}
+		assert_true(failures > 3);
+	}
+}
+
 /* ---- a child that is not sound ---- */
 
 static void test_doc__a_lying_child_is_found_out(void **state)
@@ -562,6 +634,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], WORKER_VERB) == 0) {
 		const char *way = getenv(EVIL);
+		if (!mem_fault_from_environment())
+			return 2;
 		return way != NULL ? evil_main(way) : doc_worker_main(argc, argv);
 	}
 	const struct CMUnitTest tests[] = {
@@ -579,6 +653,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_doc__memory_is_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_doc__refuses_what_is_no_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_doc__says_what_a_mislabelled_file_is, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_doc__a_failure_here_gives_all_back, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_doc__a_failure_in_the_child_is_told, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_doc__a_lying_child_is_found_out, setup,
 						teardown),

@@ -6,6 +6,7 @@
  * b") on lines of their own, a blank line between paragraphs. */
 #include <libxml/HTMLparser.h>
 #include <libxml/xmlerror.h>
+#include <stdlib.h>
 
 #include "base/size.h"
 #include "base/utf8.h"
@@ -38,30 +39,31 @@ enum role {
 	ROLE_BREAK,
 };
 
-static const struct {
+/* Sorted by name. */
+static const struct role_name {
 	const char *name;
 	enum role role;
 } ROLES[] = {
-	{"script", ROLE_SKIP},      {"style", ROLE_SKIP},       {"nav", ROLE_SKIP},
-	{"template", ROLE_SKIP},    {"noscript", ROLE_SKIP},    {"svg", ROLE_SKIP},
-	{"math", ROLE_SKIP},        {"iframe", ROLE_SKIP},      {"object", ROLE_SKIP},
-	{"canvas", ROLE_SKIP},      {"select", ROLE_SKIP},      {"button", ROLE_SKIP},
-	{"textarea", ROLE_SKIP},    {"noframes", ROLE_SKIP},    {"head", ROLE_HEAD},
-	{"title", ROLE_TITLE},      {"body", ROLE_BODY},        {"h1", ROLE_HEADING},
+	{"address", ROLE_BLOCK},    {"article", ROLE_BLOCK},    {"aside", ROLE_BLOCK},
+	{"blockquote", ROLE_BLOCK}, {"body", ROLE_BODY},        {"br", ROLE_BREAK},
+	{"button", ROLE_SKIP},      {"canvas", ROLE_SKIP},      {"caption", ROLE_BLOCK},
+	{"center", ROLE_BLOCK},     {"dd", ROLE_BLOCK},         {"details", ROLE_BLOCK},
+	{"div", ROLE_BLOCK},        {"dl", ROLE_BLOCK},         {"dt", ROLE_BLOCK},
+	{"fieldset", ROLE_BLOCK},   {"figcaption", ROLE_BLOCK}, {"figure", ROLE_BLOCK},
+	{"footer", ROLE_BLOCK},     {"form", ROLE_BLOCK},       {"h1", ROLE_HEADING},
 	{"h2", ROLE_HEADING},       {"h3", ROLE_HEADING},       {"h4", ROLE_HEADING},
-	{"h5", ROLE_HEADING},       {"h6", ROLE_HEADING},       {"li", ROLE_ITEM},
-	{"pre", ROLE_PRE},          {"table", ROLE_TABLE},      {"tr", ROLE_ROW},
-	{"td", ROLE_CELL},          {"th", ROLE_HEADER_CELL},   {"br", ROLE_BREAK},
-	{"p", ROLE_BLOCK},          {"div", ROLE_BLOCK},        {"section", ROLE_BLOCK},
-	{"article", ROLE_BLOCK},    {"main", ROLE_BLOCK},       {"header", ROLE_BLOCK},
-	{"footer", ROLE_BLOCK},     {"aside", ROLE_BLOCK},      {"ul", ROLE_BLOCK},
-	{"ol", ROLE_BLOCK},         {"dl", ROLE_BLOCK},         {"dt", ROLE_BLOCK},
-	{"dd", ROLE_BLOCK},         {"blockquote", ROLE_BLOCK}, {"figure", ROLE_BLOCK},
-	{"figcaption", ROLE_BLOCK}, {"address", ROLE_BLOCK},    {"form", ROLE_BLOCK},
-	{"fieldset", ROLE_BLOCK},   {"legend", ROLE_BLOCK},     {"details", ROLE_BLOCK},
-	{"summary", ROLE_BLOCK},    {"caption", ROLE_BLOCK},    {"hr", ROLE_BLOCK},
-	{"center", ROLE_BLOCK},     {"thead", ROLE_BLOCK},      {"tbody", ROLE_BLOCK},
-	{"tfoot", ROLE_BLOCK},
+	{"h5", ROLE_HEADING},       {"h6", ROLE_HEADING},       {"head", ROLE_HEAD},
+	{"header", ROLE_BLOCK},     {"hr", ROLE_BLOCK},         {"iframe", ROLE_SKIP},
+	{"legend", ROLE_BLOCK},     {"li", ROLE_ITEM},          {"main", ROLE_BLOCK},
+	{"math", ROLE_SKIP},        {"nav", ROLE_SKIP},         {"noframes", ROLE_SKIP},
+	{"noscript", ROLE_SKIP},    {"object", ROLE_SKIP},      {"ol", ROLE_BLOCK},
+	{"p", ROLE_BLOCK},          {"pre", ROLE_PRE},          {"script", ROLE_SKIP},
+	{"section", ROLE_BLOCK},    {"select", ROLE_SKIP},      {"style", ROLE_SKIP},
+	{"summary", ROLE_BLOCK},    {"svg", ROLE_SKIP},         {"table", ROLE_TABLE},
+	{"tbody", ROLE_BLOCK},      {"td", ROLE_CELL},          {"template", ROLE_SKIP},
+	{"textarea", ROLE_SKIP},    {"tfoot", ROLE_BLOCK},      {"th", ROLE_HEADER_CELL},
+	{"thead", ROLE_BLOCK},      {"title", ROLE_TITLE},      {"tr", ROLE_ROW},
+	{"ul", ROLE_BLOCK},
 };
 
 /* A few words kept aside while their element is open. */
@@ -94,13 +96,16 @@ struct html {
 	int match_tag;
 };
 
+static int compare_role(const void *name, const void *entry)
+{
+	return strcmp(name, ((const struct role_name *)entry)->name);
+}
+
 static enum role role_of(const xmlChar *name)
 {
-	for (size_t i = 0; i < ARRAY_COUNT(ROLES); i++) {
-		if (strcmp((const char *)name, ROLES[i].name) == 0)
-			return ROLES[i].role;
-	}
-	return ROLE_INLINE;
+	const struct role_name *found =
+		bsearch(name, ROLES, ARRAY_COUNT(ROLES), sizeof(ROLES[0]), compare_role);
+	return found != NULL ? found->role : ROLE_INLINE;
 }
 
 /* ---- text ---- */

@@ -13,7 +13,7 @@ struct source {
 	char *out;              /* OUT_BYTES, made when a piece needs conversion */
 	size_t in_at, in_bytes; /* what lies in `in` and is not handed out */
 	int fd;
-	bool ended;
+	bool ended, finished;
 	uint64_t file_at;
 };
 
@@ -93,8 +93,10 @@ status source_next(struct source *s, struct span *ret_piece, struct fault *reter
 		status st = source_fill(s, reterr);
 		if (st != ST_OK)
 			return st;
-		if (s->in_bytes == 0)
+		/* Once more with nothing, for what a converter may hold back. */
+		if (s->in_bytes == 0 && (s->finished || s->charset.kind != CHARSET_TABLE))
 			break;
+		s->finished = s->in_bytes == 0;
 		struct span in = {s->in, s->in_bytes};
 		size_t used;
 		if (s->charset.kind == CHARSET_UTF8 && charset_is_clean(in, s->ended, &used)) {
@@ -110,7 +112,7 @@ status source_next(struct source *s, struct span *ret_piece, struct fault *reter
 			piece = (struct span){s->out, bytes};
 		}
 		/* A file that ends ran dry, or every byte of a step was used but a few. */
-		ASSERT(used > 0 || (!s->ended && in.bytes <= CARRY_BYTES));
+		ASSERT(used > 0 || s->finished || (!s->ended && in.bytes <= CARRY_BYTES));
 		s->in_at = used;
 	}
 	*ret_piece = piece;
