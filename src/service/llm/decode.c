@@ -1,8 +1,7 @@
 /* The decode loop: one thread, one context, all sequences in one batch. */
-#include <llama.h>
-
 #include "base/assert.h"
 #include "base/size.h"
+#include "llm/border.h"
 #include "llm/local.h"
 #include "rt/clock.h"
 
@@ -176,7 +175,7 @@ static void decode_failed(struct local *l, int32_t code)
 static llama_token sample(struct local *l, const struct slot *slot)
 {
 	if (slot->job->sampler != NULL)
-		return llama_sampler_sample(slot->job->sampler, l->context, slot->output);
+		return border_sample(slot->job->sampler, l->context, slot->output);
 	const float *logit = llama_get_logits_ith(l->context, slot->output);
 	int32_t count = llama_vocab_n_tokens(l->model.vocab);
 	llama_token best = 0;
@@ -192,6 +191,9 @@ static status token_take(struct local *l, struct job *job, llama_token token)
 {
 	char piece[PIECE_BYTES];
 	bool stopped = false;
+	if (token < 0)
+		return fault_set(&job->fault, ST_OOM, "libllama could not sample: %s",
+				 llm_complaint());
 	if (llama_vocab_is_eog(l->model.vocab, token)) {
 		job->finish = "stop";
 		return pieces_end(&job->pieces, &job->fault);
@@ -249,7 +251,7 @@ void *local_loop(void *context)
 		if (closing)
 			return NULL;
 		batch_fill(l);
-		int32_t code = llama_decode(l->context, *l->batch);
+		int32_t code = border_decode(l->context, *l->batch);
 		if (code == 0)
 			step_finish(l);
 		else

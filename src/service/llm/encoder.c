@@ -3,7 +3,6 @@
  * One single-threaded context per core (two threads in one context collapse when a core is shared),
  * one of them kept for queries, so that a query never waits for a batch. A context takes whole
  * windows, up to BATCH_TOKENS together, each as a sequence of its own. */
-#include <llama.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "base/assert.h"
 #include "base/size.h"
 #include "embed/embedder.h"
+#include "llm/border.h"
 #include "llm/model.h"
 #include "llm/vectors.h"
 #include "rt/buf.h"
@@ -147,7 +147,7 @@ static status batch_run(const struct encoder *e, struct worker *w, float *vector
 	llama_memory_t memory = llama_get_memory(w->context);
 	if (memory != NULL)
 		llama_memory_clear(memory, false);
-	int32_t code = llama_decode(w->context, w->batch);
+	int32_t code = border_decode(w->context, w->batch);
 	if (code == 2)
 		return fault_set(reterr, ST_CANCELLED, "the embedding was cancelled");
 	if (code != 0)
@@ -300,7 +300,7 @@ static status worker_open(struct encoder *e, struct worker *w, enum llama_poolin
 	p.no_perf = true;
 	p.abort_callback = worker_may_abort;
 	p.abort_callback_data = w;
-	w->context = llama_init_from_model(e->model.llama, p);
+	w->context = border_context_open(e->model.llama, p);
 	if (w->context == NULL)
 		return fault_set(reterr, ST_OOM, "libllama cannot make a context for '%s': %s",
 				 e->base.info.name, llm_complaint());

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <ggml.h>
 #include <gguf.h>
 #include <math.h>
@@ -308,6 +309,29 @@ static void test_encoder__every_failed_allocation_is_a_status(void **state)
 	}
 }
 
+/* libllama checks with an assertion that no two tokens are alike: it must not end the process. */
+static void test_encoder__a_vocabulary_with_twins_is_refused(void **state)
+{
+	(void)state;
+	struct embedder *e = NULL;
+	struct file_map map;
+	struct fault fault;
+	assert_int_equal(file_map_open(path, &map, NULL), ST_OK);
+	/* The token "b": eight bytes of length, the mark, the letter. */
+	const char token[] = "\4\0\0\0\0\0\0\0\xE2\x96\x81" "b";
+	const char *hit = memmem(map.data, map.bytes, token, sizeof(token) - 1);
+	assert_non_null(hit);
+	uint64_t at = (uint64_t)((const unsigned char *)hit - map.data) + sizeof(token) - 2;
+	file_map_close(&map);
+	CLEANUP(fd_closep) int fd = open(path, O_RDWR);
+	assert_int_equal(fd_write_at(fd, at, SPAN("a"), NULL), ST_OK);
+	assert_int_equal(llm_encoder_open(mem_scope_root(), path, &e, &fault), ST_CORRUPT);
+	assert_non_null(strstr(fault.text, "id_to_token"));
+	assert_int_equal(fd_write_at(fd, at, SPAN("b"), NULL), ST_OK);
+	assert_int_equal(llm_encoder_open(mem_scope_root(), path, &e, &fault), ST_OK);
+	embedder_close(e);
+}
+
 static void test_encoder__a_generator_is_refused(void **state)
 {
 	(void)state;
@@ -371,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_encoder__many_threads),
 		cmocka_unit_test(test_encoder__cancel_leaves_nothing_behind),
 		cmocka_unit_test(test_encoder__every_failed_allocation_is_a_status),
+		cmocka_unit_test(test_encoder__a_vocabulary_with_twins_is_refused),
 		cmocka_unit_test(test_encoder__a_generator_is_refused),
 		cmocka_unit_test(test_encoder__minilm_is_what_it_should_be),
 	};

@@ -1,10 +1,10 @@
 /* What a GGUF file says about itself, read without its weights. */
 #include <fcntl.h>
 #include <ggml.h>
-#include <gguf.h>
 #include <stdio.h>
 
 #include "base/size.h"
+#include "llm/border.h"
 #include "llm/model.h"
 #include "rt/file.h"
 
@@ -136,8 +136,7 @@ status llm_file_inspect(const char *gguf_path, struct llm_file_info *ret_info, s
 		st = check_magic(gguf_path, &info.bytes, reterr);
 	if (st != ST_OK)
 		return st;
-	struct gguf_init_params params = {.no_alloc = true, .ctx = NULL};
-	struct gguf_context *gguf = gguf_init_from_file(gguf_path, params);
+	struct gguf_context *gguf = border_gguf_open(gguf_path);
 	if (gguf == NULL)
 		return fault_set(reterr, ST_CORRUPT, "'%s' is damaged: %s", gguf_path,
 				 llm_complaint());

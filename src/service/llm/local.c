@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <ggml-cpu.h>
-#include <llama.h>
 #include <sched.h>
 #include <time.h>
 
 #include "base/assert.h"
 #include "base/size.h"
 #include "base/utf8.h"
+#include "llm/border.h"
 #include "rt/clock.h"
 #include "rt/thread.h"
 
@@ -275,7 +275,7 @@ static status context_open(struct local *l, uint32_t threads, struct fault *rete
 	p.no_perf = true;
 	p.abort_callback = local_may_abort;
 	p.abort_callback_data = l;
-	l->context = llama_init_from_model(l->model.llama, p);
+	l->context = border_context_open(l->model.llama, p);
 	if (l->context == NULL)
 		return fault_set(reterr, ST_OOM,
 				 "libllama cannot make a context for '%s' (%llu MiB of "

@@ -1,13 +1,13 @@
 #include "llm/model.h"
 
 #include <ggml-cpu.h>
-#include <llama.h>
 #include <pthread.h>
 #include <stdio.h>
 
 #include "base/assert.h"
 #include "base/size.h"
 #include "base/utf8.h"
+#include "llm/border.h"
 #include "llm/pieces.h"
 #include "rt/buf.h"
 
@@ -18,6 +18,11 @@ static _Thread_local char complaint[COMPLAINT_BYTES];
 const char *llm_complaint(void)
 {
 	return complaint;
+}
+
+void llm_complain(const char *reason)
+{
+	snprintf(complaint, sizeof(complaint), "%s", reason);
 }
 
 /* libllama writes "function: text" lines; what follows the first ": " of an error line is kept. */
@@ -38,6 +43,7 @@ static void keep_complaint(enum ggml_log_level level, const char *text, void *co
 static void start_once(void)
 {
 	llama_log_set(keep_complaint, NULL);
+	border_start();
 	llama_backend_init();
 }
 
@@ -111,7 +117,7 @@ status llm_model_open(struct mem_scope *scope, const char *path, const struct ll
 	params.load_mode = LLAMA_LOAD_MODE_MMAP;
 	params.use_extra_bufts = false;
 	params.n_gpu_layers = 0;
-	model.llama = llama_model_load_from_file(path, params);
+	model.llama = border_model_open(path, params);
 	if (model.llama == NULL)
 		return fault_set(reterr, ST_CORRUPT, "libllama cannot load '%s': %s", path,
 				 complaint[0] != '\0' ? complaint : "it gave no reason");
@@ -148,13 +154,14 @@ static status tokens_room(struct token_list *list, size_t room, struct fault *re
 static status clean_tokens_add(const struct llm_model *model, struct span text, bool special,
 			       bool parse, struct token_list *list, struct fault *reterr)
 {
+	const struct border_text piece = {text.bytes > 0 ? text.data : "", (int32_t)text.bytes,
+					  special, parse};
 	status st = ST_OK;
 	if (list->room - list->count < text.bytes / 2 + 16)
 		st = tokens_room(list, list->count + text.bytes / 2 + 16, reterr);
 	while (st == ST_OK) {
-		int32_t n = llama_tokenize(model->vocab, text.bytes > 0 ? text.data : "",
-					   (int32_t)text.bytes, list->token + list->count,
-					   (int32_t)(list->room - list->count), special, parse);
+		int32_t n = border_tokenize(model->vocab, &piece, list->token + list->count,
+					    (int32_t)(list->room - list->count));
 		if (n >= 0) {
 			list->count += (size_t)n;
 			return ST_OK;
@@ -243,8 +250,8 @@ static status template_apply(const struct llm_model *model, const struct llm_mes
 		char *room;
 		if (!buf_reserve(out, bytes + 1, &room))
 			return buf_check(out, "the prompt", reterr);
-		int32_t n = llama_chat_apply_template(model->chat_template, chat, count, true, room,
-						      (int32_t)bytes);
+		int32_t n =
+			border_template(model->chat_template, chat, count, room, (int32_t)bytes);
 		if (n < 0)
 			return fault_set(reterr, ST_UNSUPPORTED,
 					 "libllama does not know the chat template of '%s'",
