@@ -3,8 +3,8 @@
  *     scan [rows [dim [threads]]]        default 1,000,000 x 384, 1 thread
  *
  * Makes a file of random rows in the form that a knowledge base has, maps it as a search does, and
- * measures alternately: the bandwidth of reading that memory (sum of all 8-byte words, the fastest of
- * two plain loops), and the scan of the same memory. Prints gigabytes per second of both, their
+ * measures alternately: the bandwidth of reading that memory (sum of all 8-byte words, the fastest
+ * of two plain loops), and the scan of the same memory. Prints gigabytes per second of both, their
  * ratio, and milliseconds a question, for every kernel that the CPU has. */
 #include <fcntl.h>
 #include <pthread.h>
@@ -139,7 +139,8 @@ static void report(struct plan *plan)
 {
 	const struct scan_kernel *list[4];
 	size_t kernels = scan_kernel_list(list);
-	double gigabytes = (double)plan->bytes / 1e9, reading = 1e9, scanning[4] = {1e9, 1e9, 1e9, 1e9};
+	double gigabytes = (double)plan->bytes / 1e9, reading = 1e9,
+	       scanning[4] = {1e9, 1e9, 1e9, 1e9};
 	for (int round = 0; round < ROUNDS; round++) {
 		plan->kernel = NULL;
 		for (int ahead = 0; ahead < 2; ahead++) {
@@ -153,17 +154,19 @@ static void report(struct plan *plan)
 			scanning[k] = seconds < scanning[k] ? seconds : scanning[k];
 		}
 	}
-	printf("%llu rows x %u, %.0f MB, %zu thread(s)\n", (unsigned long long)plan->rows, plan->dim,
-	       gigabytes * 1000, plan->threads);
+	printf("%llu rows x %u, %.0f MB, %zu thread(s)\n", (unsigned long long)plan->rows,
+	       plan->dim, gigabytes * 1000, plan->threads);
 	printf("reading      %6.2f GB/s\n", gigabytes / reading);
 	for (size_t k = 0; k < kernels; k++)
-		printf("%-12s %6.2f GB/s  %5.1f %% of reading  %7.2f ms a question\n", list[k]->name,
-		       gigabytes / scanning[k], 100 * reading / scanning[k], scanning[k] * 1000);
+		printf("%-12s %6.2f GB/s  %5.1f %% of reading  %7.2f ms a question\n",
+		       list[k]->name, gigabytes / scanning[k], 100 * reading / scanning[k],
+		       scanning[k] * 1000);
 }
 
 int main(int argc, char **argv)
 {
-	char path[] = "/tmp/plimsoll-scan-XXXXXX/vectors.i8", folder[] = "/tmp/plimsoll-scan-XXXXXX";
+	char path[] = "/tmp/plimsoll-scan-XXXXXX/vectors.i8",
+	     folder[] = "/tmp/plimsoll-scan-XXXXXX";
 	struct plan plan = {.rows = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000,
 			    .dim = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 384,
 			    .threads = argc > 3 ? strtoul(argv[3], NULL, 10) : 1};

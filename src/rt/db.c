@@ -67,14 +67,17 @@ static status set_up(struct db *db, const struct db_options *options, struct fau
 	(void)sqlite3_extended_result_codes(db->handle, 1);
 	/* The cache is counted in KiB when negative. Freed pages keep their old bytes: what is
 	 * deleted is gone for every reader, and compaction rewrites the file. */
-	(void)snprintf(sql, sizeof sql,
-		       "PRAGMA cache_size=-%zu; PRAGMA mmap_size=%zu; PRAGMA foreign_keys=ON;"
-		       "PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;",
-		       size_max(options->cache_bytes / KIB, 1), options->map_bytes);
+	(void)snprintf(
+		sql, sizeof sql,
+		"PRAGMA cache_size=-%zu; PRAGMA mmap_size=%zu; PRAGMA foreign_keys=ON;"
+		"PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;",
+		size_max(options->cache_bytes / KIB, 1), options->map_bytes);
 	status st = db_run(db, sql, reterr);
 	if (st == ST_OK && !options->read_only)
-		st = db_run(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-				"PRAGMA journal_size_limit=4194304;", reterr);
+		st = db_run(db,
+			    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+			    "PRAGMA journal_size_limit=4194304;",
+			    reterr);
 	return st;
 }
 

@@ -45,7 +45,8 @@ static int file_read(sqlite3_file *f, void *into, int bytes, sqlite3_int64 at)
 	return real_of(f)->pMethods->xRead(real_of(f), into, bytes, at);
 }
 
-/* SQLite itself calls only ENOSPC a full disk: a quota or a file size limit is one to us as well. */
+/* SQLite itself calls only ENOSPC a full disk: a quota or a file size limit is one to us as well.
+ */
 static bool is_full(sqlite3_file *f)
 {
 	int reason = 0;

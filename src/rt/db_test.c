@@ -1,7 +1,8 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include <fcntl.h>
@@ -83,7 +84,8 @@ static void test_db_fault__names_what_happened(void **state)
 	struct fault f = {0};
 	assert_int_equal(db_open(path, &writing, &one, &f), ST_OK);
 	assert_int_equal(db_open(path, &writing, &two, &f), ST_OK);
-	assert_int_equal(db_run(&one, "CREATE TABLE t(a UNIQUE); INSERT INTO t VALUES(1)", &f), ST_OK);
+	assert_int_equal(db_run(&one, "CREATE TABLE t(a UNIQUE); INSERT INTO t VALUES(1)", &f),
+			 ST_OK);
 	assert_int_equal(db_run(&one, "BEGIN IMMEDIATE", &f), ST_OK);
 	assert_int_equal(db_run(&two, "INSERT INTO t VALUES(2)", &f), ST_BUSY);
 	db_rollback(&one);
@@ -160,12 +162,16 @@ static void test_db__every_failure_reaches_the_caller(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_db_open__absent_is_not_found, folder_make, folder_drop),
-		cmocka_unit_test_setup_teardown(test_db_step__stores_and_reads, folder_make, folder_drop),
-		cmocka_unit_test_setup_teardown(test_db_fault__names_what_happened, folder_make, folder_drop),
-		cmocka_unit_test_setup_teardown(test_db_run__a_full_disk_is_a_limit, folder_make, folder_drop),
-		cmocka_unit_test_setup_teardown(test_db__every_failure_reaches_the_caller, folder_make,
+		cmocka_unit_test_setup_teardown(test_db_open__absent_is_not_found, folder_make,
 						folder_drop),
+		cmocka_unit_test_setup_teardown(test_db_step__stores_and_reads, folder_make,
+						folder_drop),
+		cmocka_unit_test_setup_teardown(test_db_fault__names_what_happened, folder_make,
+						folder_drop),
+		cmocka_unit_test_setup_teardown(test_db_run__a_full_disk_is_a_limit, folder_make,
+						folder_drop),
+		cmocka_unit_test_setup_teardown(test_db__every_failure_reaches_the_caller,
+						folder_make, folder_drop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

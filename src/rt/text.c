@@ -7,7 +7,7 @@
 #include "text_simplified.inc"
 
 enum {
-	RUN_BYTES = 240,               /* one call of utf8proc at most */
+	RUN_BYTES = 240,                 /* one call of utf8proc at most */
 	RUN_POINTS = RUN_BYTES / 3 * 18, /* U+FDFA, three bytes, decomposes to 18 characters */
 	BLOCK_BYTES = 1024,
 };
@@ -35,7 +35,8 @@ uint32_t text_simplify(uint32_t point)
 bool text_is_word(uint32_t point)
 {
 	if (point < 0x80)
-		return (point >= '0' && point <= '9') || ((point | 0x20) >= 'a' && (point | 0x20) <= 'z');
+		return (point >= '0' && point <= '9') ||
+		       ((point | 0x20) >= 'a' && (point | 0x20) <= 'z');
 	utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)point);
 	return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_MN) ||
 	       category == UTF8PROC_CATEGORY_MC ||
@@ -135,15 +136,15 @@ static size_t run_take(struct span s, size_t at, char run[RUN_BYTES], size_t *re
 static bool fold_slow(struct span s, size_t *at, struct buf *out)
 {
 	static const utf8proc_option_t OPTIONS =
-		(utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD |
-				     UTF8PROC_IGNORE);
+		(utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE |
+				    UTF8PROC_CASEFOLD | UTF8PROC_IGNORE);
 	char run[RUN_BYTES];
 	utf8proc_int32_t points[RUN_POINTS];
 	size_t bytes;
 	*at = run_take(s, *at, run, &bytes);
-	utf8proc_ssize_t count = utf8proc_decompose((const utf8proc_uint8_t *)run,
-						    (utf8proc_ssize_t)bytes, points, RUN_POINTS,
-						    OPTIONS);
+	utf8proc_ssize_t count =
+		utf8proc_decompose((const utf8proc_uint8_t *)run, (utf8proc_ssize_t)bytes, points,
+				   RUN_POINTS, OPTIONS);
 	if (count < 0 || count > RUN_POINTS) /* cannot be: the run is valid and short */
 		return buf_add(out, (struct span){run, bytes});
 	count = utf8proc_normalize_utf32(points, count, OPTIONS);

@@ -1,7 +1,8 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include <utf8proc.h>
@@ -28,10 +29,14 @@ static void test_text_fold__makes_spellings_equal(void **state)
 	expect_fold("記憶體與資料庫", "记忆体与资料库");
 	expect_fold("龍馬精神 臺灣", "龙马精神 台湾");
 	expect_fold("Ångström CAFÉ Straße", "ångström café strasse");
-	expect_fold("e\xCC\x81" "x cafe\xCC\x81", "éx café"); /* a mark behind a quick letter */
+	expect_fold("e\xCC\x81"
+		    "x cafe\xCC\x81",
+		    "éx café"); /* a mark behind a quick letter */
 	expect_fold("か\xE3\x82\x99ガ ｶﾞ", "がガ ガ");
 	expect_fold("ﬁne ① ㎏ Ⅳ", "fine 1 kg iv");
-	expect_fold("so\xC2\xAD" "ft", "soft");
+	expect_fold("so\xC2\xAD"
+		    "ft",
+		    "soft");
 	expect_fold("ПРИВЕТ Ελλάς", "привет ελλάσ");
 	expect_fold("\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB", "한"); /* jamo compose */
 }
@@ -39,7 +44,10 @@ static void test_text_fold__makes_spellings_equal(void **state)
 static void test_text_fold__takes_any_bytes(void **state)
 {
 	(void)state;
-	expect_fold("a\xFF" "b", "a\xEF\xBF\xBD" "b");
+	expect_fold("a\xFF"
+		    "b",
+		    "a\xEF\xBF\xBD"
+		    "b");
 	expect_fold("\xE4\xB8", "\xEF\xBF\xBD\xEF\xBF\xBD");
 	struct buf b;
 	buf_init(&b, mem_scope_root(), 1 * MIB);
@@ -52,11 +60,11 @@ static void test_text_fold__takes_any_bytes(void **state)
 static void fold_plainly(struct span s, struct buf *out)
 {
 	static const utf8proc_option_t OPTIONS =
-		(utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD |
-				     UTF8PROC_IGNORE);
+		(utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE |
+				    UTF8PROC_CASEFOLD | UTF8PROC_IGNORE);
 	utf8proc_int32_t points[256];
-	utf8proc_ssize_t count = utf8proc_decompose((const utf8proc_uint8_t *)s.data,
-						    (utf8proc_ssize_t)s.bytes, points, 256, OPTIONS);
+	utf8proc_ssize_t count = utf8proc_decompose(
+		(const utf8proc_uint8_t *)s.data, (utf8proc_ssize_t)s.bytes, points, 256, OPTIONS);
 	assert_in_range(count, 0, 256);
 	count = utf8proc_normalize_utf32(points, count, OPTIONS);
 	for (utf8proc_ssize_t i = 0; i < count; i++) {
@@ -123,7 +131,7 @@ static void test_text_fold__says_when_there_is_no_room(void **state)
 static void test_text_simplify__maps_single_characters(void **state)
 {
 	(void)state;
-	assert_int_equal(text_simplify(0x8A18), 0x8BB0);  /* 記 记 */
+	assert_int_equal(text_simplify(0x8A18), 0x8BB0); /* 記 记 */
 	assert_int_equal(text_simplify(0x8BB0), 0x8BB0);
 	assert_int_equal(text_simplify('a'), 'a');
 	assert_int_equal(text_simplify(0x1F600), 0x1F600);
@@ -135,7 +143,8 @@ static void test_text_is_word__knows_letters_and_digits(void **state)
 	(void)state;
 	assert_true(text_is_word('a') && text_is_word('Z') && text_is_word('7'));
 	assert_true(text_is_word(0xE9) && text_is_word(0x4E2D) && text_is_word(0x301));
-	assert_false(text_is_word(' ') || text_is_word('-') || text_is_word('@') || text_is_word('['));
+	assert_false(text_is_word(' ') || text_is_word('-') || text_is_word('@') ||
+		     text_is_word('['));
 	assert_false(text_is_word(0x3002) || text_is_word(0x1F600) || text_is_word(0));
 }
 

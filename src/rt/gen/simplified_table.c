@@ -2,7 +2,8 @@
  * build machine only; its output is included by rt/text.c.
  *
  * A page is 256 characters of the basic plane; pages without mappings share page 0, all zero. A
- * mapping from or to another plane stands in a sorted list of pairs; in a page it is marked by 1. */
+ * mapping from or to another plane stands in a sorted list of pairs; in a page it is marked by
+ * 1. */
 #include <opencc.h>
 
 #include <inttypes.h>

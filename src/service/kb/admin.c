@@ -10,7 +10,8 @@
 
 bool kb_name_is_valid(struct span name)
 {
-	if (name.bytes == 0 || name.bytes >= KB_NAME_BYTES || !utf8_is_valid(name) || name.data[0] == '-')
+	if (name.bytes == 0 || name.bytes >= KB_NAME_BYTES || !utf8_is_valid(name) ||
+	    name.data[0] == '-')
 		return false;
 	for (size_t at = 0; at < name.bytes;) {
 		uint32_t point;
@@ -27,22 +28,26 @@ static status name_check(const char *name, struct fault *reterr)
 		return ST_OK;
 	return fault_set(reterr, ST_INVALID,
 			 "'%.80s' cannot be a knowledge base's name: use 1 to %d bytes of letters, "
-			 "digits, '-' and '_', not beginning with '-'", name, KB_NAME_BYTES - 1);
+			 "digits, '-' and '_', not beginning with '-'",
+			 name, KB_NAME_BYTES - 1);
 }
 
-static status build_check(const struct kb_build *build, const char *description, struct fault *reterr)
+static status build_check(const struct kb_build *build, const char *description,
+			  struct fault *reterr)
 {
 	if (build->dim > KB_DIM_MAX || (build->model[0] == '\0') != (build->dim == 0))
-		return fault_set(reterr, ST_INVALID, "a model of %u dimensions cannot be used", build->dim);
+		return fault_set(reterr, ST_INVALID, "a model of %u dimensions cannot be used",
+				 build->dim);
 	if (strlen(description) >= sizeof((struct kb_info *)0)->description ||
 	    !utf8_is_valid(span_of(description)))
-		return fault_set(reterr, ST_INVALID, "the description is longer than 255 bytes or not UTF-8");
+		return fault_set(reterr, ST_INVALID,
+				 "the description is longer than 255 bytes or not UTF-8");
 	return ST_OK;
 }
 
 /* A whole knowledge base without documents, in a folder that nobody serves. */
-static status skeleton_make(const char *folder, const char *description, const struct kb_build *build,
-			    struct fault *reterr)
+static status skeleton_make(const char *folder, const char *description,
+			    const struct kb_build *build, struct fault *reterr)
 {
 	struct gen *g;
 	status st = dir_make(folder, reterr);
@@ -187,7 +192,10 @@ status kb_sweep(const char *root, struct fault *reterr)
 	if (!file_exists(root))
 		return ST_OK;
 	status st = layout_lock(root, ".lock", true, &lock, reterr);
-	union { const char *in; void *out; } context = {.in = root};
+	union {
+		const char *in;
+		void *out;
+	} context = {.in = root};
 	return st == ST_OK ? dir_walk(root, false, sweep_visit, context.out, reterr) : st;
 }
 

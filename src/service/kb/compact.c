@@ -12,8 +12,10 @@ enum { DEAD_SHARE = 4, BATCH_BYTES = 8 * 1024 * 1024 };
 
 /* Rows of living files in order, each with the file of its segment. */
 #define ROWS_SQL                                                                                   \
-	"SELECT c.id,c.document,c.position,c.page,c.start,c.end,c.heading,c.context,c.text,c.hash," \
-	"c.hash_key,s.file,s.ready FROM segments s JOIN chunks c ON c.id BETWEEN s.first+1 AND s.last+1" \
+	"SELECT "                                                                                  \
+	"c.id,c.document,c.position,c.page,c.start,c.end,c.heading,c.context,c.text,c.hash,"       \
+	"c.hash_key,s.file,s.ready FROM segments s JOIN chunks c ON c.id BETWEEN s.first+1 AND "   \
+	"s.last+1"                                                                                 \
 	" ORDER BY s.first,c.id"
 
 struct compaction {
@@ -27,8 +29,8 @@ struct compaction {
 };
 
 /* Tables that are taken over whole; of documents only those that some chunk still needs. */
-static status table_copy(struct compaction *c, const char *get_sql, const char *put_sql, int columns,
-			 struct fault *reterr)
+static status table_copy(struct compaction *c, const char *get_sql, const char *put_sql,
+			 int columns, struct fault *reterr)
 {
 	CLEANUP(db_finalizep) struct sqlite3_stmt *get = NULL, *put = NULL;
 	bool row;
@@ -37,7 +39,8 @@ static status table_copy(struct compaction *c, const char *get_sql, const char *
 		st = db_prepare(&c->to->text.db, put_sql, &put, reterr);
 	if (st == ST_OK)
 		st = gen_begin(c->to, reterr);
-	while (st == ST_OK && (st = db_step(&c->from->text.db, get, &row, reterr)) == ST_OK && row) {
+	while (st == ST_OK && (st = db_step(&c->from->text.db, get, &row, reterr)) == ST_OK &&
+	       row) {
 		if (cancel_is_set(c->cancel)) {
 			st = fault_set(reterr, ST_CANCELLED, "compaction was cancelled");
 			break;
@@ -149,8 +152,8 @@ static status finish(struct compaction *c, struct fault *reterr)
 	if (st == ST_OK)
 		st = gen_commit(to, reterr);
 	if (st == ST_OK)
-		st = db_run(&to->text.db, "PRAGMA synchronous=FULL; PRAGMA wal_checkpoint(TRUNCATE)",
-			    reterr);
+		st = db_run(&to->text.db,
+			    "PRAGMA synchronous=FULL; PRAGMA wal_checkpoint(TRUNCATE)", reterr);
 	if (st == ST_OK)
 		st = gen_rows_sync(to, reterr);
 	if (st == ST_OK)
@@ -163,11 +166,13 @@ static status fill(struct compaction *c, struct fault *reterr)
 	/* Nobody reads it and a crash discards it: nothing needs to be durable until the end. */
 	status st = db_run(&c->to->text.db, "PRAGMA synchronous=OFF", reterr);
 	if (st == ST_OK)
-		st = table_copy(c, "SELECT id,name,state,sha256,bytes,chunks,terms,error FROM files",
+		st = table_copy(c,
+				"SELECT id,name,state,sha256,bytes,chunks,terms,error FROM files",
 				"INSERT INTO files VALUES(?1,?2,?3,?4,?5,?6,?7,?8)", 8, reterr);
 	if (st == ST_OK)
-		st = table_copy(c, "SELECT id,file,doc_id,title FROM documents WHERE file IN"
-				   " (SELECT file FROM segments)",
+		st = table_copy(c,
+				"SELECT id,file,doc_id,title FROM documents WHERE file IN"
+				" (SELECT file FROM segments)",
 				"INSERT INTO documents VALUES(?1,?2,?3,?4)", 4, reterr);
 	if (st == ST_OK)
 		st = rows_copy(c, reterr);
@@ -184,8 +189,8 @@ static status living_count(struct gen *g, uint64_t *ret_rows, struct fault *rete
 {
 	CLEANUP(db_finalizep) struct sqlite3_stmt *stmt = NULL;
 	bool row = false;
-	status st = db_prepare(&g->text.db, "SELECT coalesce(sum(last-first+1),0) FROM segments", &stmt,
-			       reterr);
+	status st = db_prepare(&g->text.db, "SELECT coalesce(sum(last-first+1),0) FROM segments",
+			       &stmt, reterr);
 	if (st == ST_OK)
 		st = db_step(&g->text.db, stmt, &row, reterr);
 	if (st == ST_OK)
@@ -222,7 +227,8 @@ status kb_writer_compact(struct kb_writer *w, bool force, const struct cancel *c
 	struct gen *fresh;
 	uint64_t living = 0;
 	if (w->file.id != 0 || w->gen->number != w->layout.current)
-		return fault_set(reterr, ST_INVALID, "compaction needs the current generation, no file begun");
+		return fault_set(reterr, ST_INVALID,
+				 "compaction needs the current generation, no file begun");
 	status st = living_count(w->gen, &living, reterr);
 	if (st != ST_OK || (!force && !is_due(w, living)))
 		return st;
@@ -233,8 +239,8 @@ status kb_writer_compact(struct kb_writer *w, bool force, const struct cancel *c
 	next.current = fresh->number;
 	st = layout_write(w->kb, &next, reterr);
 	if (st != ST_OK) {
-		/* The rename may have happened although making it durable failed: the layout that is
-		 * on disk decides, and a writer must agree with it. */
+		/* The rename may have happened although making it durable failed: the layout that
+		 * is on disk decides, and a writer must agree with it. */
 		struct layout found;
 		if (layout_read(w->kb, &found, NULL) != ST_OK || found.current != next.current) {
 			gen_close(fresh);

@@ -219,7 +219,8 @@ static void check_served(void)
 		kb_close(kb);
 }
 
-static status visit_remains(void *context, const char *relative, bool is_folder, struct fault *reterr)
+static status visit_remains(void *context, const char *relative, bool is_folder,
+			    struct fault *reterr)
 {
 	const struct layout *l = context;
 	unsigned number = 0;
@@ -261,11 +262,13 @@ static void run_and_kill(const char *notes_path, uint32_t round)
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		(void)execl("/proc/self/exe", "crash_test", "work", testing_root, notes_path, text, NULL);
+		(void)execl("/proc/self/exe", "crash_test", "work", testing_root, notes_path, text,
+			    NULL);
 		_exit(127);
 	}
 	uint64_t works = notes->works;
-	/* Half of the kills come soon after an acknowledgement: that is where the next work begins. */
+	/* Half of the kills come soon after an acknowledgement: that is where the next work begins.
+	 */
 	for (uint32_t i = 0; round % 2 == 0 && i < 2000 && notes->works == works; i++)
 		(void)usleep(100);
 	(void)usleep((useconds_t)dice(DELAY_US_MAX));
@@ -308,8 +311,8 @@ int main(int argc, char **argv)
 		return child(argv[2], argv[3], argv[4]);
 	seed = 99;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_kb__survives_being_killed_anywhere, testing_begin,
-						testing_end),
+		cmocka_unit_test_setup_teardown(test_kb__survives_being_killed_anywhere,
+						testing_begin, testing_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Every allocation and every I/O of a knowledge base fails in turn, once and for good: each time the
- * caller gets a status, all memory is given back, and what was stored before is there. */
+/* Every allocation and every I/O of a knowledge base fails in turn, once and for good: each time
+ * the caller gets a status, all memory is given back, and what was stored before is there. */
 #include "kb/testing.h"
 
 #include <stdio.h>
@@ -63,11 +63,26 @@ static status compact(struct kb_writer *w, struct fault *reterr)
 	return kb_writer_compact(w, true, NULL, reterr);
 }
 
-static status work_add(struct fault *reterr) { return with_writer(add, reterr); }
-static status work_replace(struct fault *reterr) { return with_writer(replace, reterr); }
-static status work_fail(struct fault *reterr) { return with_writer(fail_file, reterr); }
-static status work_drop(struct fault *reterr) { return with_writer(drop, reterr); }
-static status work_compact(struct fault *reterr) { return with_writer(compact, reterr); }
+static status work_add(struct fault *reterr)
+{
+	return with_writer(add, reterr);
+}
+static status work_replace(struct fault *reterr)
+{
+	return with_writer(replace, reterr);
+}
+static status work_fail(struct fault *reterr)
+{
+	return with_writer(fail_file, reterr);
+}
+static status work_drop(struct fault *reterr)
+{
+	return with_writer(drop, reterr);
+}
+static status work_compact(struct fault *reterr)
+{
+	return with_writer(compact, reterr);
+}
 
 static status work_rebuild(struct fault *reterr)
 {
@@ -181,7 +196,8 @@ FAULT_TEST(compact)
 FAULT_TEST(rebuild)
 FAULT_TEST(search)
 
-#define TEST(name) cmocka_unit_test_setup_teardown(test_kb_faults__##name, testing_begin, testing_end)
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_setup_teardown(test_kb_faults__##name, testing_begin, testing_end)
 
 int main(void)
 {

@@ -48,13 +48,14 @@ static status row_file_open(struct gen *g, const char *name, int flags, uint64_t
 	if (st == ST_OK)
 		st = fd_open(path, O_RDWR | flags, 0644, ret_fd, reterr);
 	if (st == ST_NOT_FOUND)
-		return fault_set(reterr, ST_CORRUPT, "'%s' is missing: rebuild the knowledge base", path);
+		return fault_set(reterr, ST_CORRUPT, "'%s' is missing: rebuild the knowledge base",
+				 path);
 	if (st == ST_OK)
 		st = fd_size(*ret_fd, &size, reterr);
 	if (st == ST_OK && size < bytes)
 		return fault_set(reterr, ST_CORRUPT,
-				 "'%s' has %llu bytes instead of %llu: rebuild the knowledge base", path,
-				 (unsigned long long)size, (unsigned long long)bytes);
+				 "'%s' has %llu bytes instead of %llu: rebuild the knowledge base",
+				 path, (unsigned long long)size, (unsigned long long)bytes);
 	if (st == ST_OK && size > bytes)
 		st = file_cut(*ret_fd, bytes, reterr);
 	return st;
@@ -81,8 +82,8 @@ static status row_files_open(struct gen *g, int flags, struct fault *reterr)
 	return ST_OK;
 }
 
-static status gen_new(struct mem_scope *parent, const char *kb, uint32_t number, struct gen **ret_gen,
-		      struct fault *reterr)
+static status gen_new(struct mem_scope *parent, const char *kb, uint32_t number,
+		      struct gen **ret_gen, struct fault *reterr)
 {
 	struct mem_scope *scope = mem_scope_open(parent, "writer", 0);
 	struct gen *g = scope != NULL ? mem_new(scope, struct gen) : NULL;
@@ -176,8 +177,10 @@ void gen_close(struct gen *g)
 	if (g->text.db.handle != NULL) {
 		db_rollback(&g->text.db);
 		/* Readers may hold it open; then the next writer's end does it. */
-		status emptied = db_run(&g->text.db, "PRAGMA busy_timeout=50;"
-						     "PRAGMA wal_checkpoint(TRUNCATE)", NULL);
+		status emptied = db_run(&g->text.db,
+					"PRAGMA busy_timeout=50;"
+					"PRAGMA wal_checkpoint(TRUNCATE)",
+					NULL);
 		(void)emptied;
 	}
 	textdb_close(&g->text);
@@ -252,10 +255,11 @@ status gen_stage_copy(struct gen *g, size_t slot, const struct gen *from, uint64
 {
 	size_t stride = scan_stride(gen_dim(g)), half_bytes = gen_dim(g) * sizeof(uint16_t);
 	ASSERT(slot < SCAN_BLOCK && gen_dim(g) == gen_dim(from));
-	status st = read_exactly(from->i8, scale_place(from, row), &g->scales[slot], sizeof(float), reterr);
+	status st = read_exactly(from->i8, scale_place(from, row), &g->scales[slot], sizeof(float),
+				 reterr);
 	if (st == ST_OK)
-		st = read_exactly(from->i8, codes_place(from, row), g->codes + slot * stride, stride,
-				  reterr);
+		st = read_exactly(from->i8, codes_place(from, row), g->codes + slot * stride,
+				  stride, reterr);
 	if (st == ST_OK)
 		st = read_exactly(from->f16, row * half_bytes, g->halves + slot * gen_dim(g),
 				  half_bytes, reterr);
@@ -336,7 +340,8 @@ static status index_some(struct gen *g, uint16_t lengths[LENGTHS_BATCH], struct 
 		st = fault_set(reterr, ST_CORRUPT, "chunks are missing: rebuild the KB");
 	if (st == ST_OK)
 		st = fd_write_at(g->lengths, g->state.indexed * sizeof *lengths,
-				 (struct span){(const char *)lengths, count * sizeof *lengths}, reterr);
+				 (struct span){(const char *)lengths, count * sizeof *lengths},
+				 reterr);
 	if (st == ST_OK)
 		g->state.indexed += count;
 	return st;

@@ -1,15 +1,15 @@
-/* kb/gen.h -- one generation opened for writing: its database, its row files, and the order in which
- * they change.
+/* kb/gen.h -- one generation opened for writing: its database, its row files, and the order in
+ * which they change.
  *
  *     text.sqlite   see textdb.h; holds the counts that make the other files valid
  *     vectors.i8    blocks of rows, see scan.h          } only when the KB has a model
  *     vectors.f16   dim half floats a row               }
  *     lengths.u16   terms of a row, up to 65,535; valid up to state.indexed
  *
- * Order  Row files are written behind the committed rows and synced; then the transaction commits the
- *        new counts. gen_open() cuts off what an interrupted writer left behind them. Rows are indexed
- *        in batches behind their commit: state.indexed follows state.rows, and catches up before rows
- *        become visible.
+ * Order  Row files are written behind the committed rows and synced; then the transaction commits
+ *        the new counts. gen_open() cuts off what an interrupted writer left behind them. Rows are
+ *        indexed in batches behind their commit: state.indexed follows state.rows, and catches up
+ *        before rows become visible.
  * Threads  One at a time; the KB's lock is held. */
 #ifndef KB_GEN_H
 #define KB_GEN_H
@@ -47,7 +47,7 @@ enum gen_sql {
 #define X(name, sql) GEN_##name,
 	GEN_SQL_LIST(X)
 #undef X
-	GEN_SQL_COUNT
+		GEN_SQL_COUNT
 };
 
 struct gen {
@@ -85,7 +85,8 @@ void gen_rollback(struct gen *g);
 void gen_stage_vector(struct gen *g, size_t slot, const float *vector);
 MUST_CHECK status gen_stage_copy(struct gen *g, size_t slot, const struct gen *from, uint64_t row,
 				 struct fault *reterr);
-MUST_CHECK status gen_stage_store(struct gen *g, uint64_t first, size_t count, struct fault *reterr);
+MUST_CHECK status gen_stage_store(struct gen *g, uint64_t first, size_t count,
+				  struct fault *reterr);
 MUST_CHECK status gen_rows_sync(struct gen *g, struct fault *reterr);
 /* The half-precision vector of a row, in floats. */
 MUST_CHECK status gen_vector_read(const struct gen *g, uint64_t row, float *ret_vector,

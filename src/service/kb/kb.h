@@ -4,17 +4,21 @@
  *
  *     <root>/<name>/content/       the originals (written by qa/, only their names matter here)
  *     <root>/<name>/current        "gen-3\n", replaced atomically: the switch of generations
- *     <root>/<name>/gen-3/         text.sqlite (meta, files, chunks, FTS5), vectors.i8, vectors.f16
+ *                                  (more lines name the ones for rollback and rebuild: layout.h)
+ *     <root>/<name>/gen-3/         text.sqlite (meta, files, chunks, FTS5), vectors.i8,
+ *                                  vectors.f16, lengths.u16
  *     <root>/<name>/lock           flock: one writer at a time, in any process
  *
- * Crash rule  The SQLite transaction is the commit point. Vector files are append-only, synced before
- *             the commit, and valid up to the row count in it; what lies behind is cut off by the next
- *             writer. A file's chunks are visible only once its row says "ready". kb_sweep() removes
- *             folders and generations that nothing names.
+ * Crash rule  The SQLite transaction is the commit point. Vector files are append-only, synced
+ *             before the commit, and valid up to the row count in it; what lies behind is cut off
+ *             by the next writer. A file's chunks are visible only once its row says "ready".
+ *             kb_sweep() removes folders and generations that nothing names.
  * Threads     A struct kb may be searched by any number of threads at once (a bounded number of
- *             connections; more wait). A writer belongs to one thread. Readers in any process see each
- *             commit at their next search.
- * Limits      Given in struct kb_options and by the constants below. */
+ *             connections; more wait). A writer belongs to one thread. Readers in any process see
+ *             each commit at their next search.
+ * Limits      The constants here, 1 MiB of text a chunk, 2^32 - 2 chunks a generation.
+ * Files       Compaction, a switch and a rollback give chunks other ids: an id is meant together
+ *             with its generation. */
 #ifndef KB_KB_H
 #define KB_KB_H
 
@@ -74,8 +78,8 @@ struct kb_query {
 };
 
 struct kb_hit {
-	uint64_t chunk; /* id within the generation */
-	float score;    /* 0..1, fused, comparable between questions */
+	uint64_t chunk;     /* id within the generation */
+	float score;        /* 0..1, fused, comparable between questions */
 	float vector_score; /* cosine, 0 when the arm did not see it */
 	float text_score;   /* 0..1, share of the question's weight covered, 0 when not seen */
 	struct span doc_id, file, title, heading, context, text;
@@ -87,7 +91,7 @@ struct kb_hit {
 /* What the no-hit decision needs; see kb/fusion.h. */
 struct kb_evidence {
 	float cosine_best, cosine_mean, cosine_deviation; /* best, and the background of this KB */
-	float coverage_best; /* idf-weighted share of the question's terms in the best chunk, 0..1 */
+	float coverage_best; /* idf share of the question's terms in the best chunk, 0..1 */
 	float confidence;    /* 0..1: calibrated belief that the KB holds an answer */
 };
 
@@ -122,8 +126,8 @@ MUST_CHECK status kb_files(struct kb *kb, kb_file_fn *visit, void *context, stru
 
 struct kb_writer;
 
-/* Take the KB's lock (ST_BUSY when another writer holds it: the fault names its pid), cut off what a
- * crash left, and write to the current generation. */
+/* Take the KB's lock (ST_BUSY when another writer holds it: the fault names its pid), cut off what
+ * a crash left, and write to the current generation. */
 MUST_CHECK status kb_writer_open(struct mem_scope *parent, const char *root, const char *name,
 				 struct kb_writer **ret_writer, struct fault *reterr);
 /* The same, but writing a new generation beside the current one, which keeps serving; an unfinished
@@ -139,8 +143,8 @@ const struct kb_build *kb_writer_build(const struct kb_writer *w);
 MUST_CHECK status kb_writer_find(struct kb_writer *w, const char *file, struct mem_scope *scratch,
 				 struct kb_file *ret_file, struct fault *reterr);
 
-/* Begin, or resume, a file. *ret_done: how many of its chunks are already stored (0 when new or when
- * sha256 differs from the pending one). A ready file of the same name stays visible until
+/* Begin, or resume, a file. *ret_done: how many of its chunks are already stored (0 when new or
+ * when sha256 differs from the pending one). A ready file of the same name stays visible until
  * kb_writer_file_end() replaces it in one transaction. */
 MUST_CHECK status kb_writer_file_begin(struct kb_writer *w, const char *file, const char *sha256,
 				       uint64_t bytes, uint64_t *ret_done, struct fault *reterr);
@@ -151,19 +155,22 @@ struct kb_new_chunk {
 	uint64_t start, end;
 	const float *vector; /* dim floats, NULL with no model */
 };
-/* Store chunks of the begun file, durable when it returns. */
-MUST_CHECK status kb_writer_add(struct kb_writer *w, const struct kb_new_chunk *chunks, size_t count,
-				struct fault *reterr);
-/* A vector stored earlier for exactly this embedded text (SHA-256 of it), so that identical content is
- * not embedded twice; ST_NOT_FOUND otherwise. kb_writer_add() records hashes by itself from title,
- * heading, context and text; this looks one up the same way. ret_vector: dim floats. */
+/* Store chunks of the begun file, durable when it returns; on failure none of them is, and the same
+ * call may be tried again. Consecutive chunks of one doc_id are neighbours. Vectors have length 1.
+ */
+MUST_CHECK status kb_writer_add(struct kb_writer *w, const struct kb_new_chunk *chunks,
+				size_t count, struct fault *reterr);
+/* A vector stored earlier for exactly this embedded text (SHA-256 of it), so that identical content
+ * is not embedded twice; ST_NOT_FOUND otherwise. kb_writer_add() records hashes by itself from
+ * title, heading, context and text; this looks one up the same way. ret_vector: dim floats. */
 MUST_CHECK status kb_writer_known_vector(struct kb_writer *w, const struct kb_new_chunk *chunk,
 					 float *ret_vector, struct fault *reterr);
 MUST_CHECK status kb_writer_file_end(struct kb_writer *w, struct fault *reterr);
 /* Give up the begun file: its chunks go, the reason stays. A ready older version stays ready. */
 MUST_CHECK status kb_writer_file_fail(struct kb_writer *w, const char *why, struct fault *reterr);
 /* Effective at once for every reader. ST_NOT_FOUND when unknown. */
-MUST_CHECK status kb_writer_file_delete(struct kb_writer *w, const char *file, struct fault *reterr);
+MUST_CHECK status kb_writer_file_delete(struct kb_writer *w, const char *file,
+					struct fault *reterr);
 
 /* When more than a quarter of the rows are dead (or always with `force`): write a new generation
  * without them and switch to it. */
@@ -171,7 +178,8 @@ MUST_CHECK status kb_writer_compact(struct kb_writer *w, bool force, const struc
 				    struct fault *reterr);
 /* Make the generation written by kb_rebuild_open() current; the one before is kept for rollback. */
 MUST_CHECK status kb_writer_switch(struct kb_writer *w, struct fault *reterr);
-/* Back to the generation before the last switch; ST_NOT_FOUND when there is none. */
+/* Back to the generation before the last switch, with the files it had then; ST_NOT_FOUND when
+ * there is none. The two change places: a second rollback takes the first one back. */
 MUST_CHECK status kb_rollback(const char *root, const char *name, struct fault *reterr);
 
 #endif

@@ -1,9 +1,9 @@
 #include "kb/testing.h"
 
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,7 +29,8 @@ static struct kb *reader(void)
 	return kb;
 }
 
-static void expect_found(struct kb *kb, const char *file, uint32_t version, uint32_t index, bool found)
+static void expect_found(struct kb *kb, const char *file, uint32_t version, uint32_t index,
+			 bool found)
 {
 	char got[TESTING_TEXT_BYTES], want[TESTING_TEXT_BYTES];
 	testing_text(file, version, index, want);
@@ -56,11 +57,17 @@ static void make(void)
 static void test_kb_name__letters_of_all_scripts(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"a", "手册", "guide-2_b", "_x", "Ünï",
-					   "0123456789012345678901234567890123456789012345678901234567890_2"};
-	static const char *const bad[] = {"", "-a", ".", "..", "a/b", "a b", "a.b", "a\n", "\xff",
-					  "01234567890123456789012345678901234567890123456789012345678901234",
-					  "😀", ".hidden", "a\\b"};
+	static const char *const good[] = {
+		"a",  "手册", "guide-2_b",
+		"_x", "Ünï",  "0123456789012345678901234567890123456789012345678901234567890_2"};
+	static const char *const bad[] = {
+		"",     "-a",
+		".",    "..",
+		"a/b",  "a b",
+		"a.b",  "a\n",
+		"\xff", "01234567890123456789012345678901234567890123456789012345678901234",
+		"😀",    ".hidden",
+		"a\\b"};
 	for (size_t i = 0; i < ARRAY_COUNT(good); i++)
 		assert_true(kb_name_is_valid(span_of(good[i])));
 	for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
@@ -106,7 +113,8 @@ static void test_kb_create__list_and_delete(void **state)
 	assert_int_equal(testing_find(kb, "x", 1, 1, nowhere, &fault), ST_NOT_FOUND);
 	kb_close(kb);
 	assert_int_equal(kb_open(mem_scope_root(), testing_root, "a", &kb, &fault), ST_NOT_FOUND);
-	assert_int_equal(kb_writer_open(mem_scope_root(), testing_root, "a", &w, &fault), ST_NOT_FOUND);
+	assert_int_equal(kb_writer_open(mem_scope_root(), testing_root, "a", &w, &fault),
+			 ST_NOT_FOUND);
 	count = 0;
 	OK(kb_list(testing_root, count_name, &count, &fault));
 	assert_int_equal(count, 1);
@@ -119,7 +127,8 @@ static void test_kb_writer__a_file_is_visible_when_ready(void **state)
 	make();
 	struct kb *kb = reader();
 	struct kb_writer *w = writer(), *second;
-	assert_int_equal(kb_writer_open(mem_scope_root(), testing_root, "a", &second, &fault), ST_BUSY);
+	assert_int_equal(kb_writer_open(mem_scope_root(), testing_root, "a", &second, &fault),
+			 ST_BUSY);
 	OK(kb_writer_file_begin(w, "x.txt", "1", 100, &done, &fault));
 	assert_int_equal(done, 0);
 	OK(testing_add(w, "x.txt", 1, 0, 200, &fault));
@@ -176,8 +185,8 @@ static status collect_file(void *context, const struct kb_file *file, struct fau
 	char *out = context;
 	size_t used = strlen(out);
 	(void)snprintf(out + used, 512 - used, "%.*s %d %llu %.*s;", SPAN_ARG(file->file),
-		       (int)file->status, (unsigned long long)file->chunks,
-		       (int)file->error.bytes, file->error.data != NULL ? file->error.data : "");
+		       (int)file->status, (unsigned long long)file->chunks, (int)file->error.bytes,
+		       file->error.data != NULL ? file->error.data : "");
 	return ST_OK;
 }
 
@@ -279,8 +288,10 @@ static void test_kb_writer__knows_vectors_by_text(void **state)
 	OK(testing_file(w, "x", 1, 80, &fault));
 	testing_text("x", 1, 70, text);
 	testing_vector(span_of(text), expected);
-	struct kb_new_chunk c = {.doc_id = SPAN("other"), .title = SPAN("Title of x"),
-				 .heading = SPAN("Chapter"), .text = span_of(text)};
+	struct kb_new_chunk c = {.doc_id = SPAN("other"),
+				 .title = SPAN("Title of x"),
+				 .heading = SPAN("Chapter"),
+				 .text = span_of(text)};
 	OK(kb_writer_known_vector(w, &c, got, &fault));
 	for (size_t i = 0; i < TESTING_DIM; i++)
 		assert_true(got[i] - expected[i] < 1e-3F && expected[i] - got[i] < 1e-3F);
@@ -316,7 +327,8 @@ static void test_kb_search__each_arm_and_bad_questions(void **state)
 		assert_int_equal(hits.hits[0].start, 32100);
 		assert_int_equal(hits.hits[0].position, 321);
 		for (size_t i = 0; i < hits.count; i++)
-			assert_true(hits.hits[i].score >= 0 && hits.hits[i].score <= hits.hits[0].score);
+			assert_true(hits.hits[i].score >= 0 &&
+				    hits.hits[i].score <= hits.hits[0].score);
 		assert_true(hits.hits[0].score <= 1);
 	}
 	q.text = SPAN("知識庫的第321段落"); /* traditional, and not the stored words around it */
@@ -480,7 +492,8 @@ static void test_kb_open__tells_damage(void **state)
 	cut("vectors.i8", 1000);
 	assert_int_equal(testing_find(kb, "x", 1, 1, got, &fault), ST_CORRUPT);
 	assert_int_equal(kb_open(mem_scope_root(), testing_root, "a", &other, &fault), ST_CORRUPT);
-	assert_int_equal(kb_writer_open(mem_scope_root(), testing_root, "a", &w, &fault), ST_CORRUPT);
+	assert_int_equal(kb_writer_open(mem_scope_root(), testing_root, "a", &w, &fault),
+			 ST_CORRUPT);
 	kb_close(kb);
 	(void)snprintf(path, sizeof path, "%s/a/gen-1/text.sqlite", testing_root);
 	int fd;

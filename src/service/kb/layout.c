@@ -12,7 +12,8 @@
 
 enum { TEXT_BYTES = 256 };
 
-status layout_kb(char out[FILE_PATH_BYTES], const char *root, const char *name, struct fault *reterr)
+status layout_kb(char out[FILE_PATH_BYTES], const char *root, const char *name,
+		 struct fault *reterr)
 {
 	return path_join(out, root, name, reterr);
 }
@@ -86,9 +87,11 @@ status layout_write(const char *kb, const struct layout *layout, struct fault *r
 	char path[FILE_PATH_BYTES], text[TEXT_BYTES];
 	int n = snprintf(text, sizeof text, "gen-%u\n", layout->current);
 	if (layout->previous != 0)
-		n += snprintf(text + n, sizeof text - (size_t)n, "previous gen-%u\n", layout->previous);
+		n += snprintf(text + n, sizeof text - (size_t)n, "previous gen-%u\n",
+			      layout->previous);
 	if (layout->rebuild != 0)
-		n += snprintf(text + n, sizeof text - (size_t)n, "rebuild gen-%u\n", layout->rebuild);
+		n += snprintf(text + n, sizeof text - (size_t)n, "rebuild gen-%u\n",
+			      layout->rebuild);
 	status st = path_join(path, kb, "current", reterr);
 	if (st == ST_OK)
 		st = file_replace(path, (struct span){text, (size_t)n}, reterr);
@@ -103,8 +106,9 @@ static status busy(int fd, const char *folder, struct fault *reterr)
 		return fault_set(reterr, ST_BUSY, "another process is writing to '%s'",
 				 path_base(folder).data);
 	pid[strcspn(pid, "\n")] = '\0';
-	return fault_set(reterr, ST_BUSY, "process %s is writing to '%s'; try again when it is done",
-			 pid, path_base(folder).data);
+	return fault_set(reterr, ST_BUSY,
+			 "process %s is writing to '%s'; try again when it is done", pid,
+			 path_base(folder).data);
 }
 
 status layout_lock(const char *folder, const char *name, bool wait, int *ret_fd,
@@ -165,8 +169,8 @@ static status generation_remove(const char *kb, uint32_t number, struct fault *r
 
 static bool is_remains(struct span name)
 {
-	bool temporary = name.bytes > 4 && span_equal(span_slice(name, name.bytes - 4, name.bytes),
-						      SPAN(".tmp"));
+	bool temporary = name.bytes > 4 &&
+			 span_equal(span_slice(name, name.bytes - 4, name.bytes), SPAN(".tmp"));
 	return span_starts_with(name, SPAN("gone-")) ||
 	       (temporary && span_starts_with(name, SPAN("current.")));
 }
@@ -177,7 +181,8 @@ static status sweep_visit(void *context, const char *relative, bool is_folder, s
 	char path[FILE_PATH_BYTES];
 	uint32_t number = number_of(span_of(relative));
 	if (is_folder && number != 0)
-		return is_named(s->layout, number) ? ST_OK : generation_remove(s->kb, number, reterr);
+		return is_named(s->layout, number) ? ST_OK
+						   : generation_remove(s->kb, number, reterr);
 	if (!is_remains(span_of(relative)))
 		return ST_OK;
 	status st = path_join(path, s->kb, relative, reterr);
@@ -204,7 +209,8 @@ void layout_discard(const char *folder)
 	(void)removed;
 }
 
-static status highest_visit(void *context, const char *relative, bool is_folder, struct fault *reterr)
+static status highest_visit(void *context, const char *relative, bool is_folder,
+			    struct fault *reterr)
 {
 	(void)is_folder;
 	(void)reterr;

@@ -38,7 +38,8 @@ MUST_CHECK status layout_write(const char *kb, const struct layout *layout, stru
 MUST_CHECK status layout_lock(const char *folder, const char *name, bool wait, int *ret_fd,
 			      struct fault *reterr);
 
-/* Remove generations that layout does not name, and other remains. The caller holds the KB's lock. */
+/* Remove generations that layout does not name, and other remains. The caller holds the KB's lock.
+ */
 MUST_CHECK status layout_sweep(const char *kb, const struct layout *layout, struct fault *reterr);
 
 /* The same, and dir_remove(), as far as possible: what stays, the next writer or sweep removes. */

@@ -20,7 +20,8 @@ status reader_statement(struct reader *r, enum reader_sql which, struct sqlite3_
 			struct fault *reterr)
 {
 	if (r->statements[which] == NULL) {
-		status st = db_prepare(&r->text.db, reader_sql[which], &r->statements[which], reterr);
+		status st =
+			db_prepare(&r->text.db, reader_sql[which], &r->statements[which], reterr);
 		if (st != ST_OK)
 			return st;
 	}
@@ -52,7 +53,8 @@ static status layout_refresh(struct kb *kb, struct fault *reterr)
 	if (st != ST_OK)
 		return st;
 	if (stat(path, &now) != 0)
-		return fault_errno(reterr, ST_NOT_FOUND, "there is no knowledge base '%s' any more", kb->name);
+		return fault_errno(reterr, ST_NOT_FOUND, "there is no knowledge base '%s' any more",
+				   kb->name);
 	if (kb->layout.current != 0 && same_file(&now, &kb->current))
 		return ST_OK;
 	st = layout_read(kb->folder, &kb->layout, reterr);
@@ -92,10 +94,12 @@ static status visible_load(struct kb *kb, struct reader *r, struct fault *reterr
 	r->epoch = 0;
 	status st = reader_statement(r, READER_VISIBLE, &stmt, reterr);
 	while (st == ST_OK && (st = db_step(&r->text.db, stmt, &row, reterr)) == ST_OK && row) {
-		uint64_t first = (uint64_t)db_column_int(stmt, 0), last = (uint64_t)db_column_int(stmt, 1);
+		uint64_t first = (uint64_t)db_column_int(stmt, 0),
+			 last = (uint64_t)db_column_int(stmt, 1);
 		if (last >= r->state.indexed || first > last) {
 			db_reset(stmt);
-			return fault_set(reterr, ST_CORRUPT, "the rows of a file are out of place: rebuild "
+			return fault_set(reterr, ST_CORRUPT,
+					 "the rows of a file are out of place: rebuild "
 					 "the knowledge base");
 		}
 		for (uint64_t at = first; at <= last;) {
@@ -242,7 +246,8 @@ status kb_open(struct mem_scope *parent, const char *root, const char *name, str
 {
 	struct reader *r;
 	if (!kb_name_is_valid(span_of(name)))
-		return fault_set(reterr, ST_INVALID, "'%.64s' cannot be a knowledge base's name", name);
+		return fault_set(reterr, ST_INVALID, "'%.64s' cannot be a knowledge base's name",
+				 name);
 	struct mem_scope *scope = mem_scope_open(parent, name, 0);
 	struct kb *kb = scope != NULL ? mem_new(scope, struct kb) : NULL;
 	if (kb == NULL) {
@@ -286,8 +291,8 @@ void kb_close(struct kb *kb)
 
 static uint64_t disk_bytes(const struct kb *kb, uint32_t number)
 {
-	static const char *const names[] = {"text.sqlite", "text.sqlite-wal", "vectors.i8", "vectors.f16",
-					    "lengths.u16"};
+	static const char *const names[] = {"text.sqlite", "text.sqlite-wal", "vectors.i8",
+					    "vectors.f16", "lengths.u16"};
 	uint64_t bytes = 0;
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
 		char folder[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
@@ -345,7 +350,8 @@ static status file_take(struct files_walk *w, struct sqlite3_stmt *stmt, struct 
 	if (!first && state == KB_FILE_FAILED)
 		return ST_OK;
 	w->file.status = state;
-	(void)snprintf(w->file.sha256, sizeof w->file.sha256, "%.*s", SPAN_ARG(db_column_text(stmt, 2)));
+	(void)snprintf(w->file.sha256, sizeof w->file.sha256, "%.*s",
+		       SPAN_ARG(db_column_text(stmt, 2)));
 	w->file.bytes = (uint64_t)db_column_int(stmt, 3);
 	w->file.chunks = (uint64_t)db_column_int(stmt, 4);
 	return ST_OK;

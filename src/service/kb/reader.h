@@ -4,8 +4,8 @@
  * the counts, the bitmap of visible rows that belongs to them, and mappings that hold at least that
  * many rows. Row files only grow, so a mapping with room to spare serves many commits.
  *
- * Memory  A bit a row, statements and 128 KiB of page cache a connection; connections are opened when
- *         several searches meet, at most READERS_MAX.
+ * Memory  A bit a row, statements and 128 KiB of page cache a connection; connections are opened
+ *         when several searches meet, at most READERS_MAX.
  * Locks   kb->lock guards readers[].busy, view and layout; it is never held during a search. */
 #ifndef KB_READER_H
 #define KB_READER_H
@@ -34,7 +34,7 @@ enum reader_sql {
 #define X(name, sql) READER_##name,
 	READER_SQL_LIST(X)
 #undef X
-	READER_SQL_COUNT
+		READER_SQL_COUNT
 };
 
 struct row_map {
@@ -59,7 +59,7 @@ struct reader {
 	struct textdb_state state;
 	uint64_t *visible; /* bit r: row r is searched; valid for state.epoch and state.rows */
 	size_t visible_words;
-	uint64_t epoch; /* of the bitmap; 0 = none */
+	uint64_t epoch;    /* of the bitmap; 0 = none */
 	struct view *view; /* during a search */
 	/* Hashes of terms found too common to tell anything, while the KB had common_rows rows. */
 	uint64_t common[COMMON_SLOTS];

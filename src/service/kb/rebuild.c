@@ -4,7 +4,8 @@
 
 static bool same_build(const struct kb_build *a, const struct kb_build *b)
 {
-	return strcmp(a->model, b->model) == 0 && a->dim == b->dim && a->chunk_chars == b->chunk_chars;
+	return strcmp(a->model, b->model) == 0 && a->dim == b->dim &&
+	       a->chunk_chars == b->chunk_chars;
 }
 
 static status description_read(struct kb_writer *w, char ret[256], struct fault *reterr)
@@ -77,8 +78,10 @@ static status deleted_drop(struct kb_writer *w, struct gen *current, struct faul
 	CLEANUP(db_finalizep) struct sqlite3_stmt *names = NULL;
 	struct buf name;
 	bool row = true;
-	status st = db_prepare(&w->gen->text.db, "SELECT name FROM files WHERE name>?1 ORDER BY name"
-						 " LIMIT 1", &names, reterr);
+	status st = db_prepare(&w->gen->text.db,
+			       "SELECT name FROM files WHERE name>?1 ORDER BY name"
+			       " LIMIT 1",
+			       &names, reterr);
 	buf_init(&name, w->scope, FILE_PATH_BYTES);
 	while (st == ST_OK) {
 		struct writer_found found[3] = {{.id = 0}};

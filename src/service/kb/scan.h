@@ -3,7 +3,8 @@
  * Rows lie in blocks of SCAN_BLOCK, so that the scales of a block are one vector load away and the
  * 64 bits that say which rows are visible are one word:
  *
- *     block   float scale[64] | int8 row[64][stride]        stride: dim rounded up to 64, zeros behind
+ *     block   float scale[64] | int8 row[64][stride]        stride: dim rounded up to 64, zeros
+ *             behind
  *
  * The scan is bound by memory bandwidth, not by arithmetic (bench/scan.c prints how close it gets):
  * hence int8, no copy, and one pass. Kernels for AVX-512 VNNI, AVX2, NEON and plain C give equal
@@ -36,14 +37,15 @@ uint64_t scan_bytes(uint32_t dim, uint64_t rows);
 struct scan_query {
 	const int8_t *values; /* stride of them, aligned to 64, zeros behind dim */
 	size_t stride;
-	int32_t sum;          /* of values */
-	float scale;          /* value[i] * scale is the question's component i */
+	int32_t sum; /* of values */
+	float scale; /* value[i] * scale is the question's component i */
 };
 
 struct scan_kernel {
 	const char *name;
 	/* Dot products of `count` (<= SCAN_BLOCK) rows with the question. */
-	void (*dots)(const struct scan_query *query, const int8_t *rows, size_t count, int32_t *ret_dots);
+	void (*dots)(const struct scan_query *query, const int8_t *rows, size_t count,
+		     int32_t *ret_dots);
 	/* Dot product of a half-precision row with a question of floats. */
 	float (*dot_half)(const uint16_t *row, const float *query, size_t dim);
 };

@@ -7,8 +7,8 @@
 #define WITH_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,f16c")))
 
 /* One row after the other, and no prefetching: the memory sees one plain stream, which its own
- * prefetchers follow at full speed. Four rows at a time, or fetching ahead by hand, measured 20 to 70
- * per cent slower. */
+ * prefetchers follow at full speed. Four rows at a time, or fetching ahead by hand, measured 20 to
+ * 70 per cent slower. */
 
 /* vpdpbusd multiplies unsigned by signed bytes. A row byte with its top bit flipped is the row byte
  * plus 128, so every dot product comes out 128 * sum(question) too large. */

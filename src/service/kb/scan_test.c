@@ -1,7 +1,8 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include <math.h>
@@ -89,7 +90,8 @@ static void test_scan_dot_half__agrees_with_floats(void **state)
 			expected += (double)scan_float(row[i]) * (double)query[i];
 		}
 		for (size_t k = 0; k < kernels; k++)
-			assert_true(fabs((double)list[k]->dot_half(row, query, dim) - expected) < 1e-4);
+			assert_true(fabs((double)list[k]->dot_half(row, query, dim) - expected) <
+				    1e-4);
 	}
 }
 
@@ -103,8 +105,9 @@ static struct row_file rows_make(struct mem_scope *scope, uint32_t dim, size_t c
 	size_t stride = scan_stride(dim);
 	struct row_file f = {
 		.base = mem_new_aligned(scope, unsigned char,
-					(count + SCAN_BLOCK) / SCAN_BLOCK * scan_block_bytes(dim), 64),
-		.rows = mem_new_array(scope, float, count * dim),
+					(count + SCAN_BLOCK) / SCAN_BLOCK * scan_block_bytes(dim),
+					64),
+		.rows = mem_new_array(scope, float, count *dim),
 	};
 	for (size_t r = 0; r < count; r++) {
 		unsigned char *block = f.base + r / SCAN_BLOCK * scan_block_bytes(dim);

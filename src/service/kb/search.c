@@ -26,9 +26,11 @@ struct search {
 static status query_check(const struct reader *r, const struct kb_query *q, struct fault *reterr)
 {
 	if (q->hits_max < 1 || q->hits_max > KB_HITS_MAX)
-		return fault_set(reterr, ST_INVALID, "between 1 and %d hits can be asked for", KB_HITS_MAX);
+		return fault_set(reterr, ST_INVALID, "between 1 and %d hits can be asked for",
+				 KB_HITS_MAX);
 	if (q->arm == KB_VECTOR && (q->vector == NULL || r->text.build.dim == 0))
-		return fault_set(reterr, ST_INVALID, "a search by meaning needs a knowledge base with a model, "
+		return fault_set(reterr, ST_INVALID,
+				 "a search by meaning needs a knowledge base with a model, "
 				 "and the question's vector");
 	float squares = 0;
 	for (uint32_t i = 0; q->vector != NULL && i < r->text.build.dim; i++)
@@ -45,7 +47,8 @@ static status room_take(struct search *s, struct fault *reterr)
 	s->text.best = mem_new_array(s->scope, struct text_row, s->depth);
 	s->text.wanted = mem_new_array(s->scope, struct text_row, s->depth);
 	s->list = mem_new_array(s->scope, struct fusion_candidate, 2 * s->depth);
-	if (s->vector.best == NULL || s->text.best == NULL || s->text.wanted == NULL || s->list == NULL)
+	if (s->vector.best == NULL || s->text.best == NULL || s->text.wanted == NULL ||
+	    s->list == NULL)
 		return fault_set(reterr, mem_refusal(), "no memory to search");
 	return ST_OK;
 }
@@ -123,11 +126,13 @@ static status hit_load(struct reader *r, uint64_t chunk, struct mem_scope *scrat
 	db_bind_int(stmt, 1, (int64_t)chunk);
 	st = db_step(&r->text.db, stmt, &row, reterr);
 	if (st == ST_OK && !row)
-		st = fault_set(reterr, ST_CORRUPT, "chunk %llu is missing: rebuild the knowledge base",
+		st = fault_set(reterr, ST_CORRUPT,
+			       "chunk %llu is missing: rebuild the knowledge base",
 			       (unsigned long long)chunk);
 	if (st != ST_OK)
 		return st;
-	struct span *const texts[] = {&h.doc_id, &h.file, &h.title, &h.heading, &h.context, &h.text};
+	struct span *const texts[] = {&h.doc_id,  &h.file,    &h.title,
+				      &h.heading, &h.context, &h.text};
 	for (int i = 0; i < (int)ARRAY_COUNT(texts) && st == ST_OK; i++) {
 		if (!column_copy(stmt, i, scratch, texts[i]))
 			st = fault_set(reterr, mem_refusal(), "no memory for what was found");
@@ -149,7 +154,8 @@ static status hits_load(struct search *s, struct mem_scope *scratch, struct kb_h
 {
 	size_t count = size_min(s->count, s->query->hits_max);
 	struct kb_hit *hits = mem_new_array(scratch, struct kb_hit, count + 1);
-	status st = hits != NULL ? ST_OK : fault_set(reterr, mem_refusal(), "no memory for what was found");
+	status st = hits != NULL ? ST_OK
+				 : fault_set(reterr, mem_refusal(), "no memory for what was found");
 	for (size_t i = 0; st == ST_OK && i < count; i++) {
 		const struct fusion_candidate *c = &s->list[i];
 		st = hit_load(s->r, c->chunk, scratch, &hits[i], NULL, reterr);
@@ -217,8 +223,8 @@ status kb_search(struct kb *kb, const struct kb_query *query, struct mem_scope *
 }
 
 /* The ids first, as loading each uses another statement. */
-static status around_list(struct reader *r, int64_t document, const uint32_t range[2], uint64_t *ids,
-			  size_t *ret_count, struct fault *reterr)
+static status around_list(struct reader *r, int64_t document, const uint32_t range[2],
+			  uint64_t *ids, size_t *ret_count, struct fault *reterr)
 {
 	struct sqlite3_stmt *stmt;
 	size_t count = 0, most = range[1] - range[0] + 1;
@@ -271,12 +277,14 @@ status kb_neighbours(struct kb *kb, uint64_t chunk, uint32_t before, uint32_t af
 	struct reader *r;
 	uint32_t reach[2] = {before, after};
 	if (before > KB_HITS_MAX || after > KB_HITS_MAX)
-		return fault_set(reterr, ST_INVALID, "at most %d neighbours can be asked for", KB_HITS_MAX);
+		return fault_set(reterr, ST_INVALID, "at most %d neighbours can be asked for",
+				 KB_HITS_MAX);
 	status st = reader_enter(kb, &r, reterr);
 	if (st != ST_OK)
 		return st;
 	if (chunk == 0 || !reader_sees(r, chunk - 1))
-		st = fault_set(reterr, ST_NOT_FOUND, "there is no chunk %llu", (unsigned long long)chunk);
+		st = fault_set(reterr, ST_NOT_FOUND, "there is no chunk %llu",
+			       (unsigned long long)chunk);
 	else
 		st = around_load(r, chunk, reach, scratch, ret_hits, reterr);
 	reader_leave(kb, r);

@@ -10,12 +10,11 @@
 
 /* Sorted, for bsearch. */
 static const char stop_words[][6] = {
-	"a",    "an",   "and",  "are",   "as",    "at",   "be",    "been", "but",   "by",
-	"did",  "do",   "does", "for",   "from",  "had",  "has",   "have", "he",    "her",
-	"his",  "how",  "i",    "in",    "is",    "it",   "its",   "of",   "on",    "or",
-	"she",  "that", "the",  "their", "them",  "there", "they", "this", "to",    "was",
-	"were", "what", "when", "where", "which", "who",  "whom",  "whose", "why",  "will",
-	"with", "would", "you", "your",
+	"a",     "an",   "and",   "are",   "as",   "at",   "be",   "been",  "but",  "by",   "did",
+	"do",    "does", "for",   "from",  "had",  "has",  "have", "he",    "her",  "his",  "how",
+	"i",     "in",   "is",    "it",    "its",  "of",   "on",   "or",    "she",  "that", "the",
+	"their", "them", "there", "they",  "this", "to",   "was",  "were",  "what", "when", "where",
+	"which", "who",  "whom",  "whose", "why",  "will", "with", "would", "you",  "your",
 };
 
 static int compare_words(const void *key, const void *word)

@@ -1,9 +1,11 @@
 /* kb/terms.h -- what a text is searched by: one function for index, question and quotation.
  *
- *     Han, Kana, Hangul    every overlapping pair of characters, and the last character of a run alone
- *                          (so that a run of one is a term, and a single character can be asked for)
- *     everything else      words: runs of letters, digits and marks, at most TERM_BYTES of them, with a
- *                          light plural folding; some fifty English words that tell nothing are left out
+ *     Han, Kana, Hangul    every overlapping pair of characters, and the last character of a run
+ *                          alone (so that a run of one is a term, and a single character can be
+ *                          asked for)
+ *     everything else      words: runs of letters, digits and marks, at most TERM_BYTES of them,
+ *                          with a light plural folding; some fifty English words that tell nothing
+ *                          are left out
  *
  * The rules were measured on real questions; the word pairs beat single characters and trigrams.
  *

@@ -39,8 +39,8 @@ void testing_text(const char *file, uint32_t version, uint32_t index, char out[T
 	int n = snprintf(key, sizeof key, "%s/%u/%u", file, version, index);
 	uint64_t h = hash_bytes((struct span){key, (size_t)n});
 	(void)snprintf(out, TESTING_TEXT_BYTES,
-		       "word%u belongs to key%08x of %s version %u 知识库的第%u段落 memory line", index,
-		       (unsigned)h, file, version, index);
+		       "word%u belongs to key%08x of %s version %u 知识库的第%u段落 memory line",
+		       index, (unsigned)h, file, version, index);
 }
 
 void testing_vector(struct span text, float out[TESTING_DIM])
@@ -55,8 +55,8 @@ void testing_vector(struct span text, float out[TESTING_DIM])
 		out[i] /= sqrtf(squares);
 }
 
-status testing_add(struct kb_writer *w, const char *file, uint32_t version, uint32_t from, uint32_t to,
-		   struct fault *reterr)
+status testing_add(struct kb_writer *w, const char *file, uint32_t version, uint32_t from,
+		   uint32_t to, struct fault *reterr)
 {
 	enum { BATCH = 7 };
 	char texts[BATCH][TESTING_TEXT_BYTES], title[128];
@@ -69,14 +69,15 @@ status testing_add(struct kb_writer *w, const char *file, uint32_t version, uint
 		for (uint32_t i = 0; i < count; i++) {
 			testing_text(file, version, at + i, texts[i]);
 			testing_vector(span_of(texts[i]), vectors[i]);
-			chunks[i] = (struct kb_new_chunk){.doc_id = span_of(file),
-							  .title = span_of(title),
-							  .heading = SPAN("Chapter"),
-							  .text = span_of(texts[i]),
-							  .page = at + i + 1,
-							  .start = (uint64_t)(at + i) * 100,
-							  .end = (uint64_t)(at + i) * 100 + 99,
-							  .vector = has_vectors ? vectors[i] : NULL};
+			chunks[i] =
+				(struct kb_new_chunk){.doc_id = span_of(file),
+						      .title = span_of(title),
+						      .heading = SPAN("Chapter"),
+						      .text = span_of(texts[i]),
+						      .page = at + i + 1,
+						      .start = (uint64_t)(at + i) * 100,
+						      .end = (uint64_t)(at + i) * 100 + 99,
+						      .vector = has_vectors ? vectors[i] : NULL};
 		}
 		status st = kb_writer_add(w, chunks, count, reterr);
 		if (st != ST_OK)

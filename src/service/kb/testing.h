@@ -2,10 +2,11 @@
 #ifndef KB_TESTING_H
 #define KB_TESTING_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "kb/kb.h"
@@ -29,8 +30,8 @@ void testing_vector(struct span text, float out[TESTING_DIM]);
 
 struct kb_writer;
 /* Add chunks from..to-1 of a file; title "Title of FILE", one document. */
-status testing_add(struct kb_writer *w, const char *file, uint32_t version, uint32_t from, uint32_t to,
-		   struct fault *reterr);
+status testing_add(struct kb_writer *w, const char *file, uint32_t version, uint32_t from,
+		   uint32_t to, struct fault *reterr);
 /* The whole file: begin, add in batches of `batch`, end. */
 status testing_file(struct kb_writer *w, const char *file, uint32_t version, uint32_t chunks,
 		    struct fault *reterr);

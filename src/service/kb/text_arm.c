@@ -12,10 +12,10 @@
 #include "rt/text.h"
 
 enum {
-	TERMS_MAX = 64,          /* distinct ones of a question; the first are taken */
+	TERMS_MAX = 64, /* distinct ones of a question; the first are taken */
 	QUESTION_BYTES_MAX = 1024 * 1024,
-	COMMON_LEAST = 50,       /* a term in no more rows is never too common */
-	COMMON_MOST = 65536,     /* one in more always is, however large the KB */
+	COMMON_LEAST = 50,   /* a term in no more rows is never too common */
+	COMMON_MOST = 65536, /* one in more always is, however large the KB */
 	WINDOW_ROWS = 8192,
 	POSTINGS_FIRST = 1024,
 };
@@ -86,7 +86,8 @@ static uint64_t *common_slot(struct work *w, struct span term, uint64_t *ret_has
 {
 	struct reader *r = w->r;
 	uint64_t rows = r->state.visible;
-	if (rows > r->common_rows + r->common_rows / 8 || rows < r->common_rows - r->common_rows / 8) {
+	if (rows > r->common_rows + r->common_rows / 8 ||
+	    rows < r->common_rows - r->common_rows / 8) {
 		memset(r->common, 0, sizeof r->common);
 		r->common_rows = rows;
 	}
@@ -142,7 +143,8 @@ static status term_read(struct work *w, struct term *t, size_t most, struct faul
 			t->common = true;
 			break;
 		}
-		st = posting_add(w, count, (struct posting){(uint32_t)at, (uint32_t)db_column_int(stmt, 1)},
+		st = posting_add(w, count,
+				 (struct posting){(uint32_t)at, (uint32_t)db_column_int(stmt, 1)},
 				 reterr);
 		if (st != ST_OK)
 			break;

@@ -1,13 +1,14 @@
 /* kb/text_arm.h -- BM25 over one term at a time.
  *
  * Each term of the question is one FTS5 query whose matches, minus invisible rows, go into a list;
- * that gives its exact document frequency on the way, and a term that turns out too common is dropped
- * without reading the rest. The lists are then added up in windows of rows. So the work is bounded by
- * what can tell rows apart, and rows that the vector arm found get their exact BM25 as well.
+ * that gives its exact document frequency on the way, and a term that turns out too common is
+ * dropped without reading the rest. The lists are then added up in windows of rows. So the work is
+ * bounded by what can tell rows apart, and rows that the vector arm found get their exact BM25 as
+ * well.
  *
  *     idf    ln((N - df + 0.5) / (df + 0.5)), at least 1e-6; N visible rows, df those with the term
- *     bm25   sum of idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean length)), k1 1.2, b .75
- *            (Robertson and Walker, as in FTS5's own bm25()) */
+ *     bm25   sum of idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * length / mean length)), k1 1.2, b
+ *            .75 (Robertson and Walker, as in FTS5's own bm25()) */
 #ifndef KB_TEXT_ARM_H
 #define KB_TEXT_ARM_H
 

@@ -29,7 +29,8 @@ static const char schema[] =
 	"CREATE TABLE segments(first INTEGER PRIMARY KEY, last INTEGER NOT NULL,"
 	" file INTEGER NOT NULL, ready INTEGER NOT NULL);"
 	"CREATE INDEX segment_files ON segments(file);"
-	"CREATE TABLE documents(id INTEGER PRIMARY KEY, file INTEGER NOT NULL, doc_id TEXT NOT NULL,"
+	"CREATE TABLE documents(id INTEGER PRIMARY KEY, file INTEGER NOT NULL, doc_id TEXT NOT "
+	"NULL,"
 	" title TEXT NOT NULL);"
 	"CREATE TABLE chunks(id INTEGER PRIMARY KEY, document INTEGER NOT NULL,"
 	" position INTEGER NOT NULL, page INTEGER NOT NULL, start INTEGER NOT NULL,"
@@ -37,8 +38,10 @@ static const char schema[] =
 	" hash BLOB, hash_key INTEGER);"
 	"CREATE UNIQUE INDEX chunk_places ON chunks(document,position);"
 	"CREATE INDEX chunk_hashes ON chunks(hash_key) WHERE hash_key IS NOT NULL;"
-	"CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, tokenize='plimsoll');"
-	/* Larger and fewer segments: less merging in bulk ingest, and a term is looked up in each. */
+	"CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, "
+	"tokenize='plimsoll');"
+	/* Larger and fewer segments: less merging in bulk ingest, and a term is looked up in each.
+	 */
 	"INSERT INTO words(words,rank) VALUES('automerge',16);"
 	"INSERT INTO words(words,rank) VALUES('hashsize',4194304);";
 
@@ -98,9 +101,11 @@ static status meta_read(struct textdb *t, struct fault *reterr)
 			copy_text(t->description, sizeof t->description, db_column_text(stmt, 1));
 	}
 	if (st == ST_OK && format != FORMAT)
-		st = fault_set(reterr, ST_CORRUPT, "the knowledge base has format %lld, not %d: rebuild it",
+		st = fault_set(reterr, ST_CORRUPT,
+			       "the knowledge base has format %lld, not %d: rebuild it",
 			       (long long)format, FORMAT);
-	if (st == ST_OK && (dim < 0 || dim > KB_DIM_MAX || chunk_chars < 0 || chunk_chars > UINT32_MAX))
+	if (st == ST_OK &&
+	    (dim < 0 || dim > KB_DIM_MAX || chunk_chars < 0 || chunk_chars > UINT32_MAX))
 		st = fault_set(reterr, ST_CORRUPT, "the knowledge base's description is damaged");
 	t->build.dim = (uint32_t)dim;
 	t->build.chunk_chars = (uint32_t)chunk_chars;
@@ -119,8 +124,8 @@ static status database_open(struct textdb *t, struct mem_scope *scope, const cha
 	return st;
 }
 
-static const struct db_options writer_options = {
-	.cache_bytes = WRITER_CACHE_BYTES, .busy_ms = BUSY_MS};
+static const struct db_options writer_options = {.cache_bytes = WRITER_CACHE_BYTES,
+						 .busy_ms = BUSY_MS};
 
 status textdb_open(struct textdb *ret_db, struct mem_scope *scope, const char *folder, bool writing,
 		   struct fault *reterr)
@@ -130,7 +135,8 @@ status textdb_open(struct textdb *ret_db, struct mem_scope *scope, const char *f
 						  .map_bytes = READER_MAP_BYTES,
 						  .busy_ms = BUSY_MS};
 	*ret_db = (struct textdb){.db = {NULL}};
-	status st = database_open(ret_db, scope, folder, writing ? &writer_options : &reading, reterr);
+	status st =
+		database_open(ret_db, scope, folder, writing ? &writer_options : &reading, reterr);
 	if (st == ST_OK)
 		st = meta_read(ret_db, reterr);
 	if (st != ST_OK)

@@ -6,8 +6,8 @@
  *     segments   which rows belong to which file; rows in no segment are dead until compaction
  *     documents  id and title of each document of a file
  *     chunks     id = row + 1, place in the document, text; hash of the embedded text
- *     words      FTS5 over heading and text of the rows 0 .. indexed-1; contentless, as chunks has the
- *                text. Dead rows stay in it and are masked.
+ *     words      FTS5 over heading and text of the rows 0 .. indexed-1; contentless, as chunks has
+ *                the text. Dead rows stay in it and are masked.
  *
  * Threads  As the connection. */
 #ifndef KB_TEXTDB_H
@@ -34,7 +34,8 @@ struct textdb {
 	char description[256];
 };
 
-/* Open (folder)/text.sqlite; a writer's connection has bigger caches. On failure nothing is open. */
+/* Open (folder)/text.sqlite; a writer's connection has bigger caches. On failure nothing is open.
+ */
 MUST_CHECK status textdb_open(struct textdb *ret_db, struct mem_scope *scope, const char *folder,
 			      bool writing, struct fault *reterr);
 /* Make it, with build and description, in an existing empty folder. */

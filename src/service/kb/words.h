@@ -1,8 +1,8 @@
 /* kb/words.h -- our terms in SQLite's FTS5: the tokenizer "plimsoll" and the function
  * term_count(table), the number of times that a one-term query occurs in the row.
  *
- * Asked for a query the tokenizer takes the whole string as one term: the caller has already cut the
- * question by the same rules (kb/terms.h).
+ * Asked for a query the tokenizer takes the whole string as one term: the caller has already cut
+ * the question by the same rules (kb/terms.h).
  *
  * Threads  A struct words belongs to one connection. */
 #ifndef KB_WORDS_H

@@ -11,7 +11,8 @@ status writer_lock(struct mem_scope *parent, const char *root, const char *name,
 		   struct kb_writer **ret_writer, struct fault *reterr)
 {
 	if (!kb_name_is_valid(span_of(name)))
-		return fault_set(reterr, ST_INVALID, "'%.64s' cannot be a knowledge base's name", name);
+		return fault_set(reterr, ST_INVALID, "'%.64s' cannot be a knowledge base's name",
+				 name);
 	struct mem_scope *scope = mem_scope_open(parent, "ingest", 0);
 	struct kb_writer *w = scope != NULL ? mem_new(scope, struct kb_writer) : NULL;
 	if (w == NULL) {
@@ -23,7 +24,8 @@ status writer_lock(struct mem_scope *parent, const char *root, const char *name,
 	buf_init(&w->file.name, scope, FILE_PATH_BYTES);
 	buf_init(&w->file.doc_id, scope, TEXTDB_TEXT_BYTES_MAX);
 	status st = layout_kb(w->kb, root, name, reterr);
-	/* Looked at before the lock, so that asking for a KB that is not there makes no lock file. */
+	/* Looked at before the lock, so that asking for a KB that is not there makes no lock file.
+	 */
 	if (st == ST_OK)
 		st = layout_read(w->kb, &w->layout, reterr);
 	if (st == ST_OK)
@@ -114,7 +116,8 @@ status kb_writer_find(struct kb_writer *w, const char *file, struct mem_scope *s
 		return st;
 	db_bind_text(stmt, 1, span_of(file));
 	while ((st = db_step(&w->gen->text.db, stmt, &row, reterr)) == ST_OK && row) {
-		/* A ready file tells more than a pending successor, and that more than a failed one. */
+		/* A ready file tells more than a pending successor, and that more than a failed
+		 * one. */
 		static const int rank[] = {
 			[KB_FILE_PENDING] = 1, [KB_FILE_READY] = 2, [KB_FILE_FAILED] = 0};
 		enum kb_file_status state = (enum kb_file_status)db_column_int(stmt, 1);
@@ -127,7 +130,8 @@ status kb_writer_find(struct kb_writer *w, const char *file, struct mem_scope *s
 			continue;
 		best = rank[state];
 		f.status = state;
-		(void)snprintf(f.sha256, sizeof f.sha256, "%.*s", SPAN_ARG(db_column_text(stmt, 2)));
+		(void)snprintf(f.sha256, sizeof f.sha256, "%.*s",
+			       SPAN_ARG(db_column_text(stmt, 2)));
 		f.bytes = (uint64_t)db_column_int(stmt, 3);
 		f.chunks = (uint64_t)db_column_int(stmt, 4);
 	}
@@ -288,8 +292,8 @@ static status segments_terms(struct gen *g, int64_t file, uint64_t *ret_terms, s
 		return st;
 	db_bind_int(stmt, 1, file);
 	while ((st = db_step(&g->text.db, stmt, &row, reterr)) == ST_OK && row) {
-		st = gen_terms(g, (uint64_t)db_column_int(stmt, 0), (uint64_t)db_column_int(stmt, 1),
-			       &some, reterr);
+		st = gen_terms(g, (uint64_t)db_column_int(stmt, 0),
+			       (uint64_t)db_column_int(stmt, 1), &some, reterr);
 		if (st != ST_OK)
 			break;
 		terms += some;
@@ -391,7 +395,8 @@ status kb_writer_file_fail(struct kb_writer *w, const char *why, struct fault *r
 
 static status name_drop(struct gen *g, struct span name, struct fault *reterr)
 {
-	static const enum kb_file_status states[] = {KB_FILE_PENDING, KB_FILE_READY, KB_FILE_FAILED};
+	static const enum kb_file_status states[] = {KB_FILE_PENDING, KB_FILE_READY,
+						     KB_FILE_FAILED};
 	bool any = false;
 	status st = ST_OK;
 	for (size_t i = 0; st == ST_OK && i < ARRAY_COUNT(states); i++) {

@@ -5,7 +5,8 @@
 #include "kb/gen.h"
 #include "kb/layout.h"
 
-/* The file between kb_writer_file_begin() and its end. All rows that are not indexed yet are its. */
+/* The file between kb_writer_file_begin() and its end. All rows that are not indexed yet are its.
+ */
 struct writer_file {
 	int64_t id; /* 0: none is begun */
 	struct buf name;
@@ -13,7 +14,7 @@ struct writer_file {
 	uint64_t segment_end; /* the row behind its last one; 0 = it has none */
 	int64_t document;     /* the one its last chunk belongs to, 0 = none */
 	struct buf doc_id;
-	uint32_t position;    /* of the last chunk in it */
+	uint32_t position; /* of the last chunk in it */
 };
 
 struct kb_writer {

@@ -10,16 +10,18 @@
  * spends its time on. Their number bounds the work that is left for the end of a file. */
 enum { UNINDEXED_ROWS_MAX = 8192 };
 
-static status chunk_check(const struct kb_writer *w, const struct kb_new_chunk *c, struct fault *reterr)
+static status chunk_check(const struct kb_writer *w, const struct kb_new_chunk *c,
+			  struct fault *reterr)
 {
 	uint32_t dim = w->gen->text.build.dim;
 	size_t bytes = c->title.bytes + c->heading.bytes + c->context.bytes + c->text.bytes;
 	if (bytes > TEXTDB_TEXT_BYTES_MAX || c->doc_id.bytes > TEXTDB_TEXT_BYTES_MAX)
-		return fault_set(reterr, ST_LIMIT, "a chunk of %zu bytes is over the limit of %d", bytes,
-				 TEXTDB_TEXT_BYTES_MAX);
+		return fault_set(reterr, ST_LIMIT, "a chunk of %zu bytes is over the limit of %d",
+				 bytes, TEXTDB_TEXT_BYTES_MAX);
 	if ((c->vector != NULL) != (dim > 0))
-		return fault_set(reterr, ST_INVALID, dim > 0 ? "a chunk has no vector"
-							      : "this knowledge base keeps no vectors");
+		return fault_set(reterr, ST_INVALID,
+				 dim > 0 ? "a chunk has no vector"
+					 : "this knowledge base keeps no vectors");
 	float squares = 0;
 	for (uint32_t i = 0; i < dim; i++)
 		squares += c->vector[i] * c->vector[i];
