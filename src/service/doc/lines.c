@@ -73,14 +73,17 @@ static void line_end(struct lines *l, struct span end)
 	store_done(l, text_bytes, true);
 }
 
-/* The offset of the first LF or CR in s at or after `at`, s.bytes when there is none. */
-static size_t end_find(struct span s, size_t at)
+/* The offset of the first LF or CR in s at or after `at`, s.bytes when there is none. *inout_feed
+ * is that of the first LF, kept between calls: text with CR only would be searched again and again.
+ */
+static size_t end_find(struct span s, size_t at, size_t *inout_feed)
 {
-	const char *from = s.data + at;
-	const char *feed = memchr(from, '\n', s.bytes - at);
-	size_t reach = feed != NULL ? (size_t)(feed - from) : s.bytes - at;
-	const char *carriage = memchr(from, '\r', reach);
-	return carriage != NULL ? (size_t)(carriage - s.data) : at + reach;
+	if (*inout_feed < at) {
+		const char *feed = memchr(s.data + at, '\n', s.bytes - at);
+		*inout_feed = feed != NULL ? (size_t)(feed - s.data) : s.bytes;
+	}
+	const char *carriage = memchr(s.data + at, '\r', *inout_feed - at);
+	return carriage != NULL ? (size_t)(carriage - s.data) : *inout_feed;
 }
 
 void lines_feed(struct lines *l, struct span text)
@@ -92,8 +95,10 @@ void lines_feed(struct lines *l, struct span text)
 		at = both ? 1 : 0;
 		l->carriage = false;
 	}
+	const char *first = memchr(text.data, '\n', text.bytes);
+	size_t feed = first != NULL ? (size_t)(first - text.data) : text.bytes;
 	while (at < text.bytes) {
-		size_t end = end_find(text, at);
+		size_t end = end_find(text, at, &feed);
 		line_add(l, span_slice(text, at, end));
 		if (end == text.bytes)
 			return;
