@@ -47,14 +47,14 @@ static bool is_foreign_write(const struct http_exchange *e, const char *method)
 	return site != NULL && (strcmp(site, "cross-site") == 0 || strcmp(site, "same-site") == 0);
 }
 
-static void reply_header(struct http_exchange *e, const char *text)
+static bool reply_header(struct http_exchange *e, const char *text)
 {
 	struct reply *r = &e->reply;
-	if (r->header_count == HTTP_REPLY_HEADERS_MAX)
-		return;
+	ASSERT(r->header_count < HTTP_REPLY_HEADERS_MAX);
 	char *copy = mem_copy_text(e->scope, span_of(text));
 	if (copy != NULL)
 		r->headers[r->header_count++] = copy;
+	return copy != NULL;
 }
 
 /* Decode the path and find the route, or refuse. */
@@ -81,7 +81,7 @@ static void exchange_route(struct http_exchange *e, const char *method, const ch
 		snprintf(line, sizeof(line), "Allow: %s", allow);
 		exchange_refuse(e, 405,
 				"this address does not take that method; see the Allow header");
-		reply_header(e, line);
+		(void)reply_header(e, line); /* without it the text still says what to do */
 		return;
 	}
 	r->route = e->route->pattern;
@@ -210,8 +210,8 @@ void exchange_refuse(struct http_exchange *e, int code, const char *message)
 		e->server->options.error(&e->request, code, message);
 	if (e->reply.code == 0)
 		http_reply(&e->request, code, "text/plain; charset=utf-8", span_of(message), NULL);
-	if (code == 503)
-		reply_header(e, "Retry-After: 1");
+	if (code == 503 && e->reply.header_count == 0)
+		(void)reply_header(e, "Retry-After: 1");
 }
 
 /* The client is still sending, and libmicrohttpd answers only when it has read the whole body. So
@@ -342,36 +342,59 @@ bool exchange_dispatch(struct http_exchange *e)
 
 /* ---- answering ---- */
 
-static void reply_set(struct http_exchange *e, int code, const char *content_type,
+/* False when memory is refused: then there is no answer yet, not one without some of its
+ * headers. */
+static bool reply_set(struct http_exchange *e, int code, const char *content_type,
 		      const char *const *headers)
 {
 	ASSERT(e->reply.code == 0); /* exactly one answer */
-	e->reply.code = code;
 	e->reply.content_type = mem_copy_text(e->scope, span_of(content_type));
-	for (size_t i = 0; headers != NULL && headers[i] != NULL; i++)
-		reply_header(e, headers[i]);
+	bool whole = e->reply.content_type != NULL;
+	for (size_t i = 0; whole && headers != NULL && headers[i] != NULL; i++)
+		whole = reply_header(e, headers[i]);
+	if (whole)
+		e->reply.code = code;
+	else
+		e->reply.header_count = 0;
+	return whole;
 }
 
-/* The answer itself has no room: a fixed one that needs none. */
+/* For when there is no room even to say so: needs none. */
+static char no_memory[] =
+	"{\"error\":{\"message\":\"no memory for this answer at the moment\",\"type\":"
+	"\"unavailable_error\",\"param\":null,\"code\":\"memory_load_line\"}}";
+static char no_memory_header[] = "Retry-After: 1", json_type[] = "application/json";
+
 static void reply_no_memory(struct http_exchange *e)
 {
-	static char text[] =
-		"{\"error\":{\"message\":\"no memory for this answer at the moment\",\"type\":"
-		"\"unavailable_error\",\"param\":null,\"code\":\"memory_load_line\"}}";
 	e->reply.code = 503;
-	e->reply.header_count = 0;
-	e->reply.body = text;
-	e->reply.bytes = sizeof(text) - 1;
+	e->reply.content_type = json_type;
+	e->reply.headers[0] = no_memory_header;
+	e->reply.header_count = 1;
+	e->reply.body = no_memory;
+	e->reply.bytes = sizeof(no_memory) - 1;
+}
+
+enum MHD_Result exchange_refuse_without_memory(struct MHD_Connection *connection)
+{
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		sizeof(no_memory) - 1, no_memory, MHD_RESPMEM_PERSISTENT);
+	if (response == NULL)
+		return MHD_NO;
+	MHD_add_response_header(response, "Content-Type", "application/json");
+	MHD_add_response_header(response, "Retry-After", "1");
+	enum MHD_Result queued = MHD_queue_response(connection, 503, response);
+	MHD_destroy_response(response);
+	return queued;
 }
 
 void http_reply(struct http_request *r, int code, const char *content_type, struct span body,
 		const char *const *headers)
 {
 	struct http_exchange *e = r->exchange;
-	reply_set(e, code, content_type, headers);
 	e->reply.body = mem_copy_text(e->scope, body);
 	e->reply.bytes = body.bytes;
-	if (e->reply.body == NULL)
+	if (e->reply.body == NULL || !reply_set(e, code, content_type, headers))
 		reply_no_memory(e);
 }
 
@@ -391,7 +414,11 @@ void http_reply_file(struct http_request *r, const char *path, const char *conte
 		exchange_refuse(e, status_http(st), "the file cannot be read");
 		return;
 	}
-	reply_set(e, 200, content_type, headers);
+	if (!reply_set(e, 200, content_type, headers)) {
+		fd_closep(&fd);
+		reply_no_memory(e);
+		return;
+	}
 	e->reply.fd = fd;
 	e->reply.file_bytes = bytes;
 }
@@ -401,9 +428,8 @@ status http_stream_begin(struct http_request *r, int code, const char *content_t
 {
 	struct http_exchange *e = r->exchange;
 	char *window = mem_new_array(e->scope, char, HTTP_STREAM_WINDOW);
-	if (window == NULL)
+	if (window == NULL || !reply_set(e, code, content_type, headers))
 		return fault_set(reterr, mem_refusal(), "no memory for a streamed answer");
-	reply_set(e, code, content_type, headers);
 	pthread_mutex_lock(&e->lock);
 	e->window = window;
 	e->written_ms = clock_ms();
@@ -430,26 +456,28 @@ static struct MHD_Response *response_make(struct http_exchange *e)
 	return response;
 }
 
+/* "Name: value". */
+static void header_add(struct MHD_Response *response, const char *text)
+{
+	const char *colon = strchr(text, ':');
+	char name[64];
+	if (colon == NULL || (size_t)(colon - text) >= sizeof(name))
+		return;
+	snprintf(name, sizeof(name), "%.*s", (int)(colon - text), text);
+	MHD_add_response_header(response, name, colon + 1 + strspn(colon + 1, " "));
+}
+
 enum MHD_Result exchange_send(struct http_exchange *e)
 {
 	struct MHD_Response *response = response_make(e);
 	if (response == NULL)
 		return MHD_NO;
-	MHD_add_response_header(response, "Content-Type",
-				e->reply.content_type != NULL ? e->reply.content_type
-							      : "application/json");
+	MHD_add_response_header(response, "Content-Type", e->reply.content_type);
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(response, "X-Frame-Options", "DENY");
 	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-	for (size_t i = 0; i < e->reply.header_count; i++) {
-		char *colon = strchr(e->reply.headers[i], ':');
-		if (colon == NULL)
-			continue;
-		*colon = '\0';
-		MHD_add_response_header(response, e->reply.headers[i],
-					colon + 1 + strspn(colon + 1, " "));
-		*colon = ':';
-	}
+	for (size_t i = 0; i < e->reply.header_count; i++)
+		header_add(response, e->reply.headers[i]);
 	enum MHD_Result queued =
 		MHD_queue_response(e->connection, (unsigned)e->reply.code, response);
 	MHD_destroy_response(response);

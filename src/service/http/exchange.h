@@ -101,6 +101,8 @@ struct http_server {
 /* NULL when memory is refused. */
 struct http_exchange *exchange_open(struct http_server *server, struct MHD_Connection *connection,
 				    const char *method, const char *url, const char *version);
+/* The answer when exchange_open() gave NULL: 503 with Retry-After. */
+enum MHD_Result exchange_refuse_without_memory(struct MHD_Connection *connection);
 void exchange_unref(struct http_exchange *e);
 
 /* Have options.error write the refusal. Only the first one counts. */

@@ -31,7 +31,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		e = exchange_open(context, connection, method, url, version);
 		*exchange = e;
 		if (e == NULL)
-			return MHD_NO;
+			return exchange_refuse_without_memory(connection);
 		if (!e->refused || e->told ||
 		    MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Expect") == NULL)
 			return MHD_YES;

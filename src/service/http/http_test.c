@@ -648,6 +648,26 @@ static void test_http__memory_returns_after_ten_thousand_requests(void **state)
 	http_close(server, 1000);
 }
 
+static void test_http__at_the_load_line_requests_are_told_to_wait(void **state)
+{
+	(void)state;
+	struct http_server *server = serve(2, 4);
+	struct mem_account *account = mem_account_find("http");
+	assert_non_null(account);
+	size_t now = mem_account_stat(account).live;
+	for (size_t room = 1; room < 4000; room += 100) {
+		mem_account_set_lines(account, 0, now + room);
+		const char *answer = ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n");
+		if (strncmp(answer, "HTTP/1.1 200", 12) != 0)
+			expect(answer, "HTTP/1.1 503", "Retry-After: 1");
+		else
+			assert_true(room > 500);
+	}
+	mem_account_set_lines(account, 0, 0);
+	expect(ask(server, "GET /hello HTTP/1.1\r\n" CLOSE "\r\n"), "HTTP/1.1 200", "hello");
+	http_close(server, 1000);
+}
+
 /* Each allocation of each kind of request fails in turn: an answer or a closed line, never a crash,
  * and every byte comes back (each_teardown). */
 static void test_http__every_allocation_may_fail(void **state)
@@ -728,6 +748,7 @@ int main(int argc, char **argv)
 		TEST(test_http__files_are_sent_whole),
 		TEST(test_http__close_lets_running_requests_end),
 		TEST(test_http__memory_returns_after_ten_thousand_requests),
+		TEST(test_http__at_the_load_line_requests_are_told_to_wait),
 		TEST(test_http__every_allocation_may_fail),
 		TEST(test_http__refuses_bad_listen_addresses),
 	};
