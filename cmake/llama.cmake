@@ -1,5 +1,7 @@
 # Target `llama`: libllama and ggml, static, as tools/fetch-llama built them in the cache, with the
 # C++ runtime and the threads they need. Only src/service/llm links it, and so sees llama.h.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+    ${CMAKE_SOURCE_DIR}/tools/fetch-llama)
 execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/fetch-llama --where
     OUTPUT_VARIABLE PLIMSOLL_LLAMA_DIR OUTPUT_STRIP_TRAILING_WHITESPACE
     ERROR_VARIABLE llama_error RESULT_VARIABLE llama_result)
