@@ -41,8 +41,8 @@ struct embed_job {
 struct embedder;
 
 struct embedder_ops {
-	/* count x dim floats into ret_vectors, row after row. *ret_tokens (NULL allowed): tokens
-	 * read. */
+	/* count x dim floats into ret_vectors, row after row; on failure they are
+	 * undefined. *ret_tokens (NULL allowed): tokens read. */
 	status (*embed)(struct embedder *e, const struct embed_job *job, float *ret_vectors,
 			size_t *ret_tokens, struct fault *reterr);
 	/* Tokens of one text, without prefix and special tokens. */

@@ -1,6 +1,6 @@
 /* embed/vec_plain.h -- vector operations of kernels_impl.inc in the vectors of GCC and clang: 4
- * floats, which every target has or imitates. On ARM the few that the compilers do not find are
- * NEON's. */
+ * floats, which every target has or imitates. The few that compilers do not find are NEON's and
+ * SSE2's. */
 #ifndef EMBED_VEC_PLAIN_H
 #define EMBED_VEC_PLAIN_H
 
@@ -8,6 +8,8 @@
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 typedef float vf __attribute__((vector_size(16)));
@@ -186,6 +188,11 @@ INLINE vi vi_madd_s16(vi a, vi b)
 {
 	int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
 	return (vi)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
+}
+#elif defined(__SSE2__) /* always there on x86-64, which cannot multiply dwords without SSE4.1 */
+INLINE vi vi_madd_s16(vi a, vi b)
+{
+	return (vi)_mm_madd_epi16((__m128i)a, (__m128i)b);
 }
 #else
 INLINE vi vi_madd_s16(vi a, vi b)
