@@ -178,9 +178,14 @@ static void word_add(struct html *h, struct span word)
 		aside_add(&h->header, word);
 }
 
-static bool is_blank(char c)
+/* The length of the blank at `at`, 0 when there is none. No-break spaces fill empty cells and pull
+ * words apart; as text they are blanks like others. */
+static size_t blank_bytes(struct span text, size_t at)
 {
-	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f';
+	char c = text.data[at];
+	if (c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f')
+		return 1;
+	return span_starts_with(span_slice(text, at, text.bytes), SPAN("\xC2\xA0")) ? 2 : 0;
 }
 
 static void on_characters(void *context, const xmlChar *data, int bytes)
@@ -197,14 +202,13 @@ static void on_characters(void *context, const xmlChar *data, int bytes)
 		return;
 	}
 	for (size_t at = 0; at < text.bytes;) {
-		size_t end = at;
-		while (end < text.bytes && !is_blank(text.data[end]))
+		size_t blank = blank_bytes(text, at), end = at;
+		h->blank = h->blank || blank > 0;
+		while (blank == 0 && end < text.bytes && blank_bytes(text, end) == 0)
 			end++;
 		if (end > at)
 			word_add(h, span_slice(text, at, end));
-		else
-			h->blank = true;
-		at = end > at ? end : at + 1;
+		at = blank > 0 ? at + blank : end;
 	}
 }
 

@@ -320,7 +320,8 @@ static void test_html__keeps_text_and_drops_the_rest(void **state)
 		"<html><head><title>The &lt;title&gt;</title><style>p{color:red}</style>"
 		"<script>var x = '<p>no</p>';</script></head><body><nav>menu</nav><h1>Head &amp; "
 		"more</h1>"
-		"<p>One <b>bo</b>ld   word.<br>next line</p><ul><li>first</li><li>second</li></ul>"
+		"<p>&nbsp;</p><p>One <b>bo</b>ld &nbsp; word.<br>next "
+		"line</p><ul><li>first</li><li>second</li></ul>"
 		"<noscript>nothing</noscript><pre>a\n  "
 		"b</pre><template>t</template></body></html><p>after</p>",
 		200);
