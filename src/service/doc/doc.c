@@ -66,7 +66,8 @@ static status child_start(struct run *r, enum doc_format format, int fd, struct 
 {
 	const struct doc_options *o = r->options;
 	uint32_t chars = o->chunk_chars != 0 ? o->chunk_chars : DOC_CHUNK_CHARS;
-	uint32_t chars_max = o->chunk_chars_max != 0 ? o->chunk_chars_max : 2 * chars;
+	uint32_t twice = chars <= CHUNKER_CHARS_MAX / 2 ? 2 * chars : CHUNKER_CHARS_MAX;
+	uint32_t chars_max = o->chunk_chars_max != 0 ? o->chunk_chars_max : twice;
 	uint64_t memory = o->memory_max != 0 ? o->memory_max : DOC_MEMORY_MAX;
 	if (chars > chars_max || chars_max > CHUNKER_CHARS_MAX)
 		return fault_set(reterr, ST_INVALID,

@@ -454,6 +454,9 @@ static void test_doc__refuses_what_is_no_file(void **state)
 	struct doc_options options = {.chunk_chars = 100, .chunk_chars_max = 50};
 	write_file(path, "a.txt", SPAN("words"));
 	assert_int_equal(parse_file(&c, path, "a.txt", &options, &fault), ST_INVALID);
+	options = (struct doc_options){.chunk_chars = CHUNKER_CHARS_MAX};
+	fault = (struct fault){0};
+	assert_int_equal(parse_file(&c, path, "a.txt", &options, &fault), ST_OK);
 	collect_close(&c);
 }
 
