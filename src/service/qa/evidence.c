@@ -15,7 +15,7 @@
 #define SENTENCE_SLOPE 44.0F
 #define WORDS_SLOPE 4.5F
 #define BACKGROUND_SLOPE 22.9F
-#define BIAS -21.2F
+#define BIAS -21.0F
 
 /* Another script: sentence and passage against the background, and how far the passage stands out.
  */

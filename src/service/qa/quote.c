@@ -16,7 +16,7 @@ enum { WORDS_MAX = 96, UNITS_MAX = 256, FOLDED_BYTES_MAX = 1024 * 1024 };
 #define COVERED_WEIGHT 0.10F /* against a cosine of 1 */
 #define HIT_WEIGHT 0.009F    /* of the logit of the hit's score: half of its rank */
 #define LIST_HIT_WEIGHT 0.09F
-#define CLOSE_TO_BEST 0.04F
+#define CLOSE_TO_BEST 0.03F
 
 /* The question's terms. */
 struct words {
@@ -293,11 +293,25 @@ static struct span without_marker(struct span s)
 	return at > 0 && at < s.bytes && s.data[at] == ' ' ? span_slice(s, at + 1, s.bytes) : s;
 }
 
+/* "…, " before dots is one sign too many. */
+static struct span without_comma(struct span s)
+{
+	const struct span marks[] = {SPAN(","),  SPAN(";"),  SPAN(":"), SPAN("，"),
+				     SPAN("；"), SPAN("："), SPAN("、")};
+	for (size_t i = 0; i < ARRAY_COUNT(marks); i++) {
+		size_t bytes = marks[i].bytes;
+		if (s.bytes > bytes &&
+		    span_equal(span_slice(s, s.bytes - bytes, s.bytes), marks[i]))
+			return span_slice(s, 0, s.bytes - bytes);
+	}
+	return s;
+}
+
 /* The unit on one line. */
 static bool write_unit(const struct quote_unit *u, struct buf *out)
 {
 	const struct span dots = SPAN("\xE2\x80\xA6"); /* … */
-	struct span text = without_marker(u->text);
+	struct span text = without_marker(u->cut_back ? without_comma(u->text) : u->text);
 	bool ok = !u->cut_front || buf_add(out, dots);
 	for (size_t at = 0; ok && at < text.bytes; at++) {
 		if (text.data[at] != '\n') {

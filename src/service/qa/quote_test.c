@@ -90,11 +90,12 @@ static void test_quote__cuts_an_endless_sentence_at_clauses(void **state)
 	add_times(&passage, 40, "那时候没有人知道后来会发生什么，");
 	struct kb_hit hits[] = {hit_of(passage.data)};
 	struct span got = quotation(*state, "到了硬线请求会被拒绝吗", hits, 1, &text);
-	const char *clause = "到了硬线请求会被拒绝，", *end = "，… [1]";
+	const char *clause = "到了硬线请求会被拒绝", *end = "… [1]";
 	assert_true(utf8_count(got) <= 200);
 	assert_non_null(memmem(got.data, got.bytes, clause, strlen(clause)));
 	assert_true(span_starts_with(got, SPAN("…那时候")));
 	assert_non_null(memmem(got.data, got.bytes, end, strlen(end)));
+	assert_null(memmem(got.data, got.bytes, "，…", strlen("，…")));
 }
 
 static void test_quote__keeps_tables_and_headings_out(void **state)
