@@ -35,7 +35,7 @@ static void reader_close(struct reader *r)
 		db_finalizep(&r->statements[i]);
 	textdb_close(&r->text);
 	mem_free(r->visible);
-	*r = (struct reader){.busy = r->busy};
+	*r = (struct reader){.number = 0};
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -132,7 +132,7 @@ static status moment_load(struct kb *kb, struct reader *r, struct fault *reterr)
 /* The shared mapping, made anew when it is another generation's or has become too small. */
 static status view_take(struct kb *kb, struct reader *r, struct fault *reterr)
 {
-	struct view *stale = NULL, *v = kb->view;
+	struct view *stale = NULL, *v;
 	status st = ST_OK;
 	pthread_mutex_lock(&kb->lock);
 	v = kb->view;
@@ -167,14 +167,16 @@ static void view_give(struct kb *kb, struct reader *r)
 		view_close(v);
 }
 
-/* The first that is free and open, else the first that is free. */
-static struct reader *reader_pick(struct kb *kb)
+/* The first that is free and open, else the first that is free; READERS_MAX: none is. */
+static size_t reader_pick(const struct kb *kb)
 {
-	struct reader *best = NULL;
+	size_t best = READERS_MAX;
 	for (size_t i = 0; i < READERS_MAX; i++) {
-		struct reader *r = &kb->readers[i];
-		if (!r->busy && (best == NULL || (r->number != 0 && best->number == 0)))
-			best = r;
+		if (kb->busy[i])
+			continue;
+		if (best == READERS_MAX ||
+		    (kb->readers[i].number != 0 && kb->readers[best].number == 0))
+			best = i;
 	}
 	return best;
 }
@@ -217,12 +219,13 @@ static status moment_begin(struct kb *kb, struct reader *r, struct fault *reterr
 
 status reader_enter(struct kb *kb, struct reader **ret_reader, struct fault *reterr)
 {
-	struct reader *r;
+	size_t i;
 	pthread_mutex_lock(&kb->lock);
-	while ((r = reader_pick(kb)) == NULL)
+	while ((i = reader_pick(kb)) == READERS_MAX)
 		pthread_cond_wait(&kb->idle, &kb->lock);
-	r->busy = true;
+	kb->busy[i] = true;
 	pthread_mutex_unlock(&kb->lock);
+	struct reader *r = &kb->readers[i];
 	status st = moment_begin(kb, r, reterr);
 	if (st != ST_OK) {
 		reader_leave(kb, r);
@@ -236,7 +239,7 @@ void reader_leave(struct kb *kb, struct reader *r)
 {
 	moment_end(kb, r);
 	pthread_mutex_lock(&kb->lock);
-	r->busy = false;
+	kb->busy[r - kb->readers] = false;
 	pthread_cond_signal(&kb->idle);
 	pthread_mutex_unlock(&kb->lock);
 }
@@ -279,7 +282,7 @@ void kb_close(struct kb *kb)
 	if (kb == NULL)
 		return;
 	for (size_t i = 0; i < READERS_MAX; i++) {
-		ASSERT(!kb->readers[i].busy);
+		ASSERT(!kb->busy[i]);
 		reader_close(&kb->readers[i]);
 	}
 	ASSERT(kb->view == NULL || kb->view->uses == 1);

@@ -6,7 +6,7 @@
  *
  * Memory  A bit a row, statements and 128 KiB of page cache a connection; connections are opened
  *         when several searches meet, at most READERS_MAX.
- * Locks   kb->lock guards readers[].busy, view and layout; it is never held during a search. */
+ * Locks   kb->lock guards busy, view and layout; it is never held during a search. */
 #ifndef KB_READER_H
 #define KB_READER_H
 
@@ -52,7 +52,6 @@ struct view {
 };
 
 struct reader {
-	bool busy;
 	uint32_t number; /* of the generation that is open; 0 = none */
 	struct textdb text;
 	struct sqlite3_stmt *statements[READER_SQL_COUNT];
@@ -75,7 +74,8 @@ struct kb {
 	struct layout layout;
 	struct stat current; /* of the file `current` when layout was read */
 	struct view *view;
-	struct reader readers[READERS_MAX];
+	bool busy[READERS_MAX];
+	struct reader readers[READERS_MAX]; /* each its taker's while busy */
 };
 
 /* A connection in a read transaction, with everything about this moment loaded. */

@@ -1,6 +1,7 @@
 #include "kb/scan_kernels.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define WITH_AVX2 __attribute__((target("avx2,fma,f16c")))
@@ -95,9 +96,10 @@ static const struct scan_kernel avx2 = {"avx2", dots_avx2, dot_half_avx2};
 size_t scan_kernels_here(const struct scan_kernel **ret_list)
 {
 	size_t count = 0;
+	unsigned a, b, c = 0, d;
 	__builtin_cpu_init();
-	bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-			__builtin_cpu_supports("f16c");
+	bool has_f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
+	bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c;
 	if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 	    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
 		ret_list[count++] = &vnni;
