@@ -142,6 +142,30 @@ status gguf_data(const struct gguf *g, struct span *ret_data, struct fault *rete
 	return ST_OK;
 }
 
+/* ggml's types: values in a block, bytes of a block; 0: not known. */
+static const struct {
+	uint16_t values, bytes;
+} blocks[] = {
+	{1, 4},    {1, 2},    {32, 18},  {32, 20},   {0, 0},     {0, 0},     {32, 22},   {32, 24},
+	{32, 34},  {32, 36},  {256, 84}, {256, 110}, {256, 144}, {256, 176}, {256, 210}, {256, 292},
+	{256, 66}, {256, 74}, {256, 98}, {256, 50},  {32, 18},   {256, 110}, {256, 82},  {256, 136},
+	{1, 1},    {1, 2},    {1, 4},    {1, 8},     {1, 8},     {256, 56},  {1, 2},     {0, 0},
+	{0, 0},    {0, 0},    {256, 54}, {256, 66},  {0, 0},     {0, 0},     {0, 0},     {32, 17},
+};
+
+bool gguf_tensor_inside(const struct gguf_tensor *tensor, struct span data)
+{
+	uint64_t values = 1, bytes = 1;
+	for (uint32_t i = 0; i < tensor->dimensions; i++)
+		if (__builtin_mul_overflow(values, tensor->size[i], &values))
+			return false;
+	if (tensor->type < ARRAY_COUNT(blocks) && blocks[tensor->type].values > 0 &&
+	    __builtin_mul_overflow(values / blocks[tensor->type].values,
+				   (uint64_t)blocks[tensor->type].bytes, &bytes))
+		return false;
+	return tensor->offset <= data.bytes && bytes <= data.bytes - tensor->offset;
+}
+
 uint64_t gguf_uint(const struct gguf_key *key, uint64_t fallback)
 {
 	uint64_t width = width_of(key->type);

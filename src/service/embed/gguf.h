@@ -70,6 +70,9 @@ MUST_CHECK status gguf_next_tensor(struct gguf *g, struct gguf_tensor *ret_tenso
 /* After all tensors: where the data begins. */
 MUST_CHECK status gguf_data(const struct gguf *g, struct span *ret_data, struct fault *reterr);
 
+/* Whether all of the tensor lies in the data; of a type that we do not know, its first byte. */
+bool gguf_tensor_inside(const struct gguf_tensor *tensor, struct span data);
+
 /* The value of a key; the fallback when it is of another kind. */
 uint64_t gguf_uint(const struct gguf_key *key, uint64_t fallback);
 double gguf_real(const struct gguf_key *key, double fallback);

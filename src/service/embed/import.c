@@ -182,23 +182,27 @@ static status locate(struct import *im, const char *source, struct fault *reterr
 static status inspect_gguf(const struct file_map *map, struct span *ret_architecture,
 			   struct fault *reterr)
 {
-	struct gguf g;
+	struct gguf g, again;
 	struct gguf_key key;
 	struct gguf_tensor tensor;
 	struct span data;
-	uint64_t last = 0;
-	bool more = true;
+	bool more = true, inside = true;
 	*ret_architecture = (struct span){"", 0};
 	status st = gguf_open((struct span){(const char *)map->data, map->bytes}, &g, reterr);
 	while (st == ST_OK && (st = gguf_next_key(&g, &key, &more, reterr)) == ST_OK && more)
 		if (span_equal(key.name, SPAN("general.architecture")))
 			*ret_architecture = gguf_text(&key);
+	again = g; /* the tensors are walked twice: only their end says where the data begins */
 	more = true;
 	while (st == ST_OK && (st = gguf_next_tensor(&g, &tensor, &more, reterr)) == ST_OK && more)
-		last = tensor.offset > last ? tensor.offset : last;
+		;
 	if (st == ST_OK)
 		st = gguf_data(&g, &data, reterr);
-	if (st == ST_OK && (ret_architecture->bytes == 0 || last >= data.bytes))
+	more = true;
+	while (st == ST_OK && (st = gguf_next_tensor(&again, &tensor, &more, reterr)) == ST_OK &&
+	       more)
+		inside = inside && gguf_tensor_inside(&tensor, data);
+	if (st == ST_OK && (ret_architecture->bytes == 0 || !inside))
 		st = fault_set(reterr, ST_INVALID,
 			       "the GGUF file is cut off or names no architecture");
 	return st;

@@ -17,8 +17,8 @@
  * Bad UTF-8: each malformed byte is one U+FFFD.
  *
  * Exactness  Identical to the models' own tokenizers, save that a run of TOKENIZER_RUN_BYTES
- *            without a place that every segmentation passes (thousands of equal letters) is cut there, and
- *            that WordPiece sees characters newer than Unicode 8 as this Unicode version does.
+ *            without a place that every segmentation passes (thousands of equal letters) is cut
+ *            there, and that WordPiece sees characters newer than Unicode 8 as utf8proc does.
  * Memory     None but the caller's scratch of TOKENIZER_SCRATCH_BYTES.
  * Threads    A tokenizer is read-only and shared; a cursor and a scratch belong to one thread. */
 #ifndef EMBED_TOKENIZER_H
