@@ -172,12 +172,6 @@ bool outline_numbered(struct span line, uint32_t *ret_level)
 	return dots > 0 && dots < 4 && rest.bytes > 1 && rest.data[0] == ' ';
 }
 
-bool outline_article(struct span line)
-{
-	size_t end;
-	return part_of(cut_trim(line), &end) == 0x6761; /* 条 */
-}
-
 bool outline_list_item(struct span line, uint32_t *ret_indent)
 {
 	size_t at = 0;

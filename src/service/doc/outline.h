@@ -19,9 +19,6 @@ bool outline_chapter(struct span line, bool alone, uint32_t *ret_level);
 /* "三、范围", "（二）定义", "2.1 Scope": headings only where the lines around are blank. */
 bool outline_numbered(struct span line, uint32_t *ret_level);
 
-/* "第十二条 ...": an article of a law, which is never joined with the paragraph before it. */
-bool outline_article(struct span line);
-
 /* Short, one line, and not a sentence. */
 bool outline_is_short(struct span line);
 

@@ -76,7 +76,6 @@ static void test_text__takes_no_sentence_for_a_heading(void **state)
 	assert_true(outline_numbered(SPAN("2.1 Scope of this page"), &level));
 	assert_false(outline_numbered(SPAN("2. an item of a list"), &level));
 	assert_false(outline_numbered(SPAN("（一）取得个人的同意；"), &level));
-	assert_true(outline_article(SPAN("第一百二十条 文字")));
 }
 
 static void test_text__wrapped_lines_are_one_paragraph(void **state)
