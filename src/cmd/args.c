@@ -183,6 +183,31 @@ static bool parse_options(struct cmd *cmd, int argc, char **argv, int *ret_exit)
 	return true;
 }
 
+/* `plimsoll --data DIR kb list` means `plimsoll kb list --data DIR`: the words that name the verb
+ * go in front of the options that stand before them. */
+static void move_verb_to_front(int argc, char **argv)
+{
+	int at = 1;
+	while (at < argc && argv[at][0] == '-') {
+		const char *name = argv[at] + (argv[at][1] == '-' ? 2 : 1);
+		bool letter = argv[at][1] != '-' && name[0] != '\0' && name[1] == '\0';
+		for (size_t i = 0; i < COMMON_COUNT; i++) {
+			bool same =
+				letter ? common[i].letter == *name : !strcmp(common[i].name, name);
+			if (same && common[i].value != NULL && at + 1 < argc)
+				at++;
+		}
+		at++;
+	}
+	for (int front = 1, word = at; at > 1 && word < argc && word < at + 2; word++, front++) {
+		char *moved = argv[word];
+		if (moved[0] == '-')
+			break;
+		memmove(argv + front + 1, argv + front, (size_t)(word - front) * sizeof *argv);
+		argv[front] = moved;
+	}
+}
+
 int cmd_run(struct mem_scope *scope, struct cancel *cancel, int argc, char **argv)
 {
 	if (argc < 2)
@@ -193,6 +218,7 @@ int cmd_run(struct mem_scope *scope, struct cancel *cancel, int argc, char **arg
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)
 		return (void)printf("plimsoll %s\n", PLIMSOLL_VERSION), CMD_OK;
 	int words = 0;
+	move_verb_to_front(argc, argv);
 	struct cmd cmd = {.scope = scope, .cancel = cancel};
 	cmd.verb = find_verb(argc, argv, &words);
 	if (cmd.verb == NULL) {

@@ -116,6 +116,11 @@ class TextOnly(plimsoll.DataDirTest):
         )
         self.assertEqual(self.kb_folders(), ["book"])
 
+    def test_common_options_may_stand_before_the_verb(self):
+        listed = self.ok("--json", "--data", self.data, "kb", "list")
+        self.assertEqual(json.loads(listed)["kbs"][0]["name"], "book")
+        self.ok("-d", self.data, "search", "book", "x", "--json")
+
     def test_help_and_completion(self):
         for verb in ("init", "serve", "kb add", "search", "ask", "eval", "model pull"):
             self.assertIn("usage: plimsoll " + verb, self.ok(*verb.split(), "--help"))
