@@ -10,6 +10,8 @@
 #include "base/size.h"
 #include "rt/db_faults.h"
 
+enum { ROLLBACK_ATTEMPTS = 3 };
+
 static pthread_once_t configured = PTHREAD_ONCE_INIT;
 
 /* SQLITE_MISUSE here means that somebody initialised SQLite before us: it works then, too, only
@@ -126,10 +128,15 @@ status db_run(struct db *db, const char *sql, struct fault *reterr)
 	return code == SQLITE_OK ? ST_OK : db_fault(db, code, "the database refused", reterr);
 }
 
+/* ROLLBACK itself needs a little memory; a connection that stays inside its transaction would refuse
+ * everybody after us, so one refusal is not the last word. */
 void db_rollback(struct db *db)
 {
-	if (db->handle != NULL && !sqlite3_get_autocommit(db->handle))
+	for (int attempt = 0; attempt < ROLLBACK_ATTEMPTS; attempt++) {
+		if (db->handle == NULL || sqlite3_get_autocommit(db->handle))
+			return;
 		(void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+	}
 }
 
 status db_prepare(struct db *db, const char *sql, struct sqlite3_stmt **ret_stmt,

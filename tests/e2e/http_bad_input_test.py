@@ -149,7 +149,8 @@ class BadInput(plimsoll.DataDirTest):
         with contextlib.ExitStack() as stack:
             for i in range(100):
                 link = stack.enter_context(socket.create_connection(self.address, timeout=5))
-                link.sendall(b"POST /api/v1/kbs/book/search HTTP/1.1\r\nHost: t\r\nContent-"[: 9 + i])
+                head = b"POST /api/v1/kbs/book/search HTTP/1.1\r\nHost: t\r\nContent-"
+                link.sendall(head[: 9 + i])
             start = time.monotonic()
             for _ in range(20):
                 self.assertEqual(self.ask("GET", "/health")[0], 200)

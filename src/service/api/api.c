@@ -9,7 +9,7 @@
 #include "rt/log.h"
 
 enum {
-	IDLE_SECONDS = 60,
+	IDLE_SECONDS = 30,
 	CHAT_BODY_MAX = 4 * 1024 * 1024, /* 256 messages of a long talk */
 	EMBED_BODY_MAX = 16 * 1024 * 1024,
 };

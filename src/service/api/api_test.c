@@ -19,6 +19,7 @@
 
 #include "base/size.h"
 #include "doc/doc.h"
+#include "mem/faults.h"
 #include "qa/ingest.h"
 #include "rt/clock.h"
 #include "rt/json.h"
@@ -531,6 +532,43 @@ static void test_api__memory_returns_after_ten_thousand_requests(void **state)
 	assert_int_equal(after, before);
 }
 
+/* Each allocation of each kind of request fails in turn: an answer with a reason, or a closed line
+ * where not even that was possible; never a crash, and every byte comes back. */
+static void test_api__every_allocation_may_fail(void **state)
+{
+	(void)state;
+	static const char *const requests[][2] = {
+		{"POST /api/v1/kbs/book/search", "{\"query\":\"returned purchase\"}"},
+		{"GET /api/v1/kbs/book/files", ""},
+		{"GET /api/v1/kbs", ""},
+		{"POST /v1/chat/completions",
+		 "{\"model\":\"book\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+		 "\"Goods can be returned within 14 days of the purchase\"}]}"},
+	};
+	make_kb("book");
+	job_becomes(upload("book", "terms.md", guide), "done");
+	for (size_t i = 0; i < ARRAY_COUNT(requests); i++) {
+		ask(requests[i][0], requests[i][1]);
+		usleep(20000);
+		size_t before = mem_account_stat(mem_account_root()).live;
+		for (uint64_t n = 1; n < 3000; n++) {
+			mem_fault_arm(MEM_FAULT_ALLOC, n, false);
+			ask(requests[i][0], requests[i][1]);
+			uint64_t fired = mem_fault_fired(MEM_FAULT_ALLOC);
+			mem_fault_disarm(MEM_FAULT_ALLOC);
+			if (http_status != 200 && http_status != 503 && http_status != 0)
+				fail_msg("%s, allocation %d: %d", requests[i][0], (int)n,
+					 http_status);
+			if (fired == 0)
+				break;
+			assert_true(n < 2999);
+		}
+		for (int k = 0; k < 100 && mem_account_stat(mem_account_root()).live != before; k++)
+			usleep(10000);
+		assert_int_equal(mem_account_stat(mem_account_root()).live, before);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -551,6 +589,7 @@ int main(int argc, char **argv)
 		TEST(test_api__chat_quotes_with_sources),
 		TEST(test_api__chat_streams_in_openai_chunks),
 		TEST(test_api__wrong_fields_are_named),
+		TEST(test_api__every_allocation_may_fail),
 		TEST(test_api__memory_returns_after_ten_thousand_requests),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
