@@ -3,12 +3,15 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "base/size.h"
 #include "base/utf8.h"
-#include "doc/charset.h"
+#include "doc/source.h"
+#include "rt/buf.h"
+#include "rt/file.h"
 
 static const char ZH[] = "数据安全，是指通过采取必要措施，确保数据处于有效保护和合法利用的状态。\n"
 			 "任何组织、个人收集数据，应当采取合法、正当的方式。2021年6月10日。\n";
@@ -177,6 +180,54 @@ static void test_charset__clean_text_needs_no_copy(void **state)
 	assert_false(charset_is_clean(SPAN("\xC2\x85"), true, &used));
 }
 
+/* A file in this charset, longer than a step, read back as text through source.h. */
+static void check_source(const char *charset, struct span tail, struct span tail_text)
+{
+	struct mem_scope *scope = mem_scope_open(mem_scope_root(), "source", 0);
+	struct fault fault;
+	struct buf file, text, got;
+	buf_init(&file, scope, 8 * MIB);
+	buf_init(&text, scope, 8 * MIB);
+	buf_init(&got, scope, 8 * MIB);
+	char bytes[2048], filler_bytes[8];
+	struct span part = encode(charset, TW, bytes, sizeof(bytes));
+	struct span filler = encode(charset, "x", filler_bytes, sizeof(filler_bytes));
+	while (file.bytes + part.bytes + tail.bytes <= 3 * CHARSET_HEAD_BYTES) {
+		buf_add(&file, part);
+		buf_add_text(&text, TW);
+	}
+	while (file.bytes + tail.bytes < 3 * CHARSET_HEAD_BYTES) {
+		buf_add(&file, filler);
+		buf_add_byte(&text, 'x');
+	}
+	buf_add(&file, tail);
+	buf_add(&text, tail_text);
+	CLEANUP(fd_closep) int fd = memfd_create("source", MFD_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fd_write_at(fd, 0, buf_span(&file), &fault), ST_OK);
+	struct source *source = NULL;
+	assert_int_equal(source_open(scope, fd, &source, &fault), ST_OK);
+	assert_int_equal(source_detect(source, FORMAT_TEXT, &fault), ST_OK);
+	struct span piece = {0};
+	do {
+		assert_int_equal(source_next(source, &piece, &fault), ST_OK);
+		buf_add(&got, piece);
+	} while (piece.bytes > 0);
+	assert_true(span_equal(buf_span(&got), buf_span(&text)));
+	assert_int_equal(*source_file_at(source), file.bytes);
+	source_close(source);
+	mem_scope_close(scope);
+}
+
+static void test_charset__a_long_file_comes_in_pieces_without_a_seam(void **state)
+{
+	(void)state;
+	check_source("UTF-8", SPAN("end"), SPAN("end"));
+	check_source("BIG5", SPAN("end"), SPAN("end"));
+	check_source("BIG5", SPAN("\x88\x66"), SPAN("Ê"));
+	check_source("UTF-16BE", SPAN("\0x"), SPAN("x"));
+}
+
 static void test_charset__binary_data_is_no_text(void **state)
 {
 	(void)state;
@@ -198,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_charset__wrong_bytes_become_replacements),
 		cmocka_unit_test(test_charset__nothing_is_held_back_at_the_end),
 		cmocka_unit_test(test_charset__clean_text_needs_no_copy),
+		cmocka_unit_test(test_charset__a_long_file_comes_in_pieces_without_a_seam),
 		cmocka_unit_test(test_charset__binary_data_is_no_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
