@@ -128,8 +128,8 @@ status db_run(struct db *db, const char *sql, struct fault *reterr)
 	return code == SQLITE_OK ? ST_OK : db_fault(db, code, "the database refused", reterr);
 }
 
-/* ROLLBACK itself needs a little memory; a connection that stays inside its transaction would refuse
- * everybody after us, so one refusal is not the last word. */
+/* ROLLBACK itself needs a little memory; a connection that stays inside its transaction would
+ * refuse everybody after us, so one refusal is not the last word. */
 void db_rollback(struct db *db)
 {
 	for (int attempt = 0; attempt < ROLLBACK_ATTEMPTS; attempt++) {

@@ -47,8 +47,8 @@ static int ingest_worker(char **argv)
 	service_close(s);
 	printf("{\"event\":\"progress\",\"file\":\"x\",\"bytes_done\":1,\"bytes\":2,\"chunks\":1}\n"
 	       "{\"event\":\"done\",\"added\":%d,\"skipped\":0,\"failed\":%d,\"chunks\":%d,"
-	       "\"error\":%s}\n",
-	       (int)result.added, (int)result.failed, (int)result.chunks,
+	       "\"status\":\"%s\",\"error\":%s}\n",
+	       (int)result.added, (int)result.failed, (int)result.chunks, status_name(st),
 	       st == ST_OK && result.failed == 0 ? "null" : "\"it was refused\"");
 	return 0;
 }
@@ -365,6 +365,27 @@ static void test_api__jobs_can_be_cancelled_and_followed(void **state)
 	assert_non_null(strstr(events, "\"state\":\"done\""));
 }
 
+static void test_api__a_job_waits_while_another_process_writes(void **state)
+{
+	(void)state;
+	make_kb("book");
+	struct kb_writer *writer = NULL;
+	struct fault fault = {0};
+	assert_int_equal(
+		kb_writer_open(mem_scope_root(), service_kb_root(service), "book", &writer, &fault),
+		ST_OK);
+	int64_t id = upload("book", "good.txt", guide);
+	job_becomes(id, "running");
+	job_becomes(id, "queued");
+	kb_writer_close(writer);
+	job_becomes(id, "done");
+	char request[64];
+	snprintf(request, sizeof(request), "GET /api/v1/jobs/%lld", (long long)id);
+	struct json *job = ask_json(200, request, "");
+	assert_int_equal(json_int(json_get(job, "attempts"), 0), 1); /* waiting costs none */
+	json_free(job);
+}
+
 static void test_api__a_running_job_goes_on_after_a_restart(void **state)
 {
 	(void)state;
@@ -585,6 +606,7 @@ int main(int argc, char **argv)
 		TEST(test_api__bad_uploads_are_refused_at_once),
 		TEST(test_api__a_crashing_worker_is_tried_three_times),
 		TEST(test_api__jobs_can_be_cancelled_and_followed),
+		TEST(test_api__a_job_waits_while_another_process_writes),
 		TEST(test_api__a_running_job_goes_on_after_a_restart),
 		TEST(test_api__chat_quotes_with_sources),
 		TEST(test_api__chat_streams_in_openai_chunks),
