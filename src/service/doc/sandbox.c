@@ -110,6 +110,9 @@ static const int ALLOWED[] = {
 	SCMP_SYS(prlimit64),
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(ioctl),
+	SCMP_SYS(nanosleep),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(gettimeofday),
 #endif
 };
 
