@@ -14,8 +14,8 @@
 #define PASSAGE_SLOPE 0.4545F
 #define SENTENCE_SLOPE 44.0F
 #define WORDS_SLOPE 4.5F
-#define BACKGROUND_SLOPE 22.9F
-#define BIAS -21.0F
+#define BACKGROUND_SLOPE 27.9F
+#define BIAS -17.2F
 
 /* Another script: sentence and passage against the background, and how far the passage stands out.
  */
