@@ -152,20 +152,26 @@ status kb_list(const char *root, kb_list_fn *visit, void *context, struct fault 
 	return file_exists(root) ? dir_walk(root, false, list_visit, &l, reterr) : ST_OK;
 }
 
+/* The lock is taken only where there is something to remove, so that looking after a crash keeps no
+ * writer from its work. */
 static status kb_sweep_one(const char *root, const char *name, struct fault *reterr)
 {
 	CLEANUP(fd_closep) int lock = -1;
 	char kb[FILE_PATH_BYTES];
 	struct layout layout;
+	bool any = false;
 	status st = layout_kb(kb, root, name, reterr);
 	if (st == ST_OK)
 		st = layout_read(kb, &layout, reterr);
 	if (st == ST_NOT_FOUND || st == ST_CORRUPT)
 		return ST_OK; /* no knowledge base, or one that must not be touched */
 	if (st == ST_OK)
-		st = layout_lock(kb, "lock", false, &lock, reterr);
+		st = layout_has_remains(kb, &layout, &any, reterr);
+	if (st != ST_OK || !any)
+		return st;
+	st = layout_lock(kb, "lock", false, &lock, reterr);
 	if (st == ST_BUSY)
-		return ST_OK; /* its writer has swept it */
+		return ST_OK; /* its writer has swept it, or is making what we saw */
 	if (st == ST_OK)
 		st = layout_read(kb, &layout, reterr);
 	return st == ST_OK ? layout_sweep(kb, &layout, reterr) : st;
@@ -191,7 +197,9 @@ status kb_sweep(const char *root, struct fault *reterr)
 	CLEANUP(fd_closep) int lock = -1;
 	if (!file_exists(root))
 		return ST_OK;
-	status st = layout_lock(root, ".lock", true, &lock, reterr);
+	status st = layout_lock(root, ".lock", false, &lock, reterr);
+	if (st == ST_BUSY)
+		return ST_OK; /* one is being made or deleted: the next start sweeps */
 	union {
 		const char *in;
 		void *out;

@@ -57,7 +57,7 @@ MUST_CHECK status kb_create(const char *root, const char *name, const char *desc
 MUST_CHECK status kb_delete(const char *root, const char *name, struct fault *reterr);
 typedef status kb_list_fn(void *context, const char *name, struct fault *reterr);
 MUST_CHECK status kb_list(const char *root, kb_list_fn *visit, void *context, struct fault *reterr);
-/* Remove what a crash left behind. Safe while others work. */
+/* Remove what a crash left behind. Safe while others work, and never waits for them. */
 MUST_CHECK status kb_sweep(const char *root, struct fault *reterr);
 
 /* ---- reading ---- */

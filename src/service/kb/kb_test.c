@@ -73,6 +73,16 @@ static void test_kb_name__letters_of_all_scripts(void **state)
 	for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
 		assert_false(kb_name_is_valid(span_of(bad[i])));
 	assert_int_equal(kb_create(testing_root, "../x", "", &testing_build, &fault), ST_INVALID);
+	struct kb *kb; /* the longest ones work, too */
+	char longest[64] = "";
+	for (int i = 0; i < 21; i++)
+		memcpy(longest + 3 * i, "库", 4);
+	const char *const names[] = {good[ARRAY_COUNT(good) - 1], longest};
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+		OK(kb_create(testing_root, names[i], "", &testing_build, &fault));
+		OK(kb_open(mem_scope_root(), testing_root, names[i], &kb, &fault));
+		kb_close(kb);
+	}
 }
 
 static status count_name(void *context, const char *name, struct fault *reterr)

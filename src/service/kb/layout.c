@@ -143,6 +143,7 @@ struct sweep {
 	const char *kb;
 	const struct layout *layout;
 	uint32_t highest;
+	bool any;
 };
 
 static bool is_named(const struct layout *l, uint32_t number)
@@ -195,6 +196,27 @@ status layout_sweep(const char *kb, const struct layout *layout, struct fault *r
 {
 	struct sweep s = {.kb = kb, .layout = layout};
 	return dir_walk(kb, false, sweep_visit, &s, reterr);
+}
+
+static status remains_visit(void *context, const char *relative, bool is_folder,
+			    struct fault *reterr)
+{
+	(void)reterr;
+	struct sweep *s = context;
+	uint32_t number = number_of(span_of(relative));
+	s->any |= is_folder && number != 0 ? !is_named(s->layout, number)
+					   : is_remains(span_of(relative));
+	return ST_OK;
+}
+
+status layout_has_remains(const char *kb, const struct layout *layout, bool *ret_any,
+			  struct fault *reterr)
+{
+	struct sweep s = {.kb = kb, .layout = layout};
+	status st = dir_walk(kb, false, remains_visit, &s, reterr);
+	if (st == ST_OK)
+		*ret_any = s.any;
+	return st;
 }
 
 void layout_tidy(const char *kb, const struct layout *layout)

@@ -42,7 +42,10 @@ MUST_CHECK status layout_lock(const char *folder, const char *name, bool wait, i
  */
 MUST_CHECK status layout_sweep(const char *kb, const struct layout *layout, struct fault *reterr);
 
-/* The same, and dir_remove(), as far as possible: what stays, the next writer or sweep removes. */
+/* Whether layout_sweep() would find something to do, or a writer is at work. Needs no lock. */
+MUST_CHECK status layout_has_remains(const char *kb, const struct layout *layout, bool *ret_any,
+				     struct fault *reterr);
+/* Sweep, and remove a folder, as far as possible: what stays, the next writer or sweep removes. */
 void layout_tidy(const char *kb, const struct layout *layout);
 void layout_discard(const char *folder);
 

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "kb/scan.h"
 
 /* A writer may switch generations, and remove the old one, between our looking and our opening. */
@@ -251,7 +252,11 @@ status kb_open(struct mem_scope *parent, const char *root, const char *name, str
 	if (!kb_name_is_valid(span_of(name)))
 		return fault_set(reterr, ST_INVALID, "'%.64s' cannot be a knowledge base's name",
 				 name);
-	struct mem_scope *scope = mem_scope_open(parent, name, 0);
+	/* An account's name is shorter than ours may be. */
+	char account[MEM_NAME_BYTES];
+	size_t bytes = utf8_floor(span_of(name), MEM_NAME_BYTES - 1);
+	(void)snprintf(account, sizeof account, "%.*s", (int)bytes, name);
+	struct mem_scope *scope = mem_scope_open(parent, account, 0);
 	struct kb *kb = scope != NULL ? mem_new(scope, struct kb) : NULL;
 	if (kb == NULL) {
 		mem_scope_close(scope);
