@@ -51,7 +51,9 @@ static void event_read(struct span line, struct job *job, struct outcome *out)
 	uint64_t chunks = (uint64_t)json_int(json_get(event, "chunks"), 0);
 	if (span_equal(kind, SPAN("progress"))) {
 		job->done = (uint64_t)json_int(json_get(event, "bytes_done"), 0);
-		job->total = (uint64_t)json_int(json_get(event, "bytes"), (int64_t)job->total);
+		int64_t total = json_int(json_get(event, "bytes"), 0);
+		if (total > 0) /* 0 while the file is still being taken in */
+			job->total = (uint64_t)total;
 		job->chunks = chunks;
 	} else if (span_equal(kind, SPAN("done"))) {
 		struct span error = json_text(json_get(event, "error"));
