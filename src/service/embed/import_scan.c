@@ -68,6 +68,7 @@ static struct span raw_string(struct scan *s, bool *ret_escaped)
 			s->at++;
 		}
 	}
+	s->at = s->text.bytes; /* an escape may have stepped over the end */
 	s->bad = true;
 	return (struct span){NULL, 0};
 }
