@@ -31,7 +31,8 @@ target_compile_options(plimsoll_flags INTERFACE
 if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
     target_compile_options(plimsoll_flags INTERFACE
         $<$<COMPILE_LANGUAGE:C>:-Wno-gnu-statement-expression
-        -Wno-gnu-zero-variadic-macro-arguments -Wno-missing-field-initializers>)
+        -Wno-gnu-zero-variadic-macro-arguments -Wno-missing-field-initializers
+        -Wno-string-concatenation>)
 elseif(NOT PLIMSOLL_SANITIZE)
     target_compile_options(plimsoll_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Wnull-dereference>)
 endif()
