@@ -20,7 +20,7 @@
 #include "rt/clock.h"
 #include "rt/file.h"
 
-enum { FILES = 6, KILLS = 300, SECONDS_MAX = 45, DELAY_US_MAX = 60000 };
+enum { FILES = 6, KILLS = 300, SECONDS_MAX = 45, DELAY_US_MAX = 60000, NEVER_READY = 1000000 };
 
 struct notes {
 	uint32_t version[FILES]; /* acknowledged; 0 = not there */
@@ -79,7 +79,7 @@ static void abandon_file(struct kb_writer *w, uint32_t i)
 	uint64_t done;
 	file_name(i, name);
 	must(kb_writer_file_begin(w, name, "never ready", 1, &done, &fault));
-	must(testing_add(w, name, 1000000, (uint32_t)done, (uint32_t)done + 9, &fault));
+	must(testing_add(w, name, NEVER_READY, (uint32_t)done, (uint32_t)done + 9, &fault));
 	if (dice(2) == 0)
 		must(kb_writer_file_fail(w, "given up", &fault));
 }
@@ -191,6 +191,15 @@ static void check_chunks(struct kb *kb, uint32_t i, uint32_t version)
 	}
 }
 
+static void check_invisible(struct kb *kb, uint32_t i)
+{
+	char name[16], got[TESTING_TEXT_BYTES], never[TESTING_TEXT_BYTES];
+	file_name(i, name);
+	testing_text(name, NEVER_READY, 1, never);
+	testing_ok(testing_find(kb, name, NEVER_READY, 1, got, &fault), &fault);
+	assert_string_not_equal(got, never);
+}
+
 /* What is served is what was acknowledged, all of it and nothing else. */
 static void check_served(void)
 {
@@ -208,6 +217,7 @@ static void check_served(void)
 		notes->version[i] = t.version[i];
 		if (t.version[i] != 0)
 			check_chunks(kb, i, t.version[i]);
+		check_invisible(kb, i);
 	}
 	notes->in_hand = 0;
 	kb_close(kb);
