@@ -50,7 +50,7 @@ static void on_progress(void *context, const struct ingest_progress *p)
 	print_event(&line);
 }
 
-static void print_done(struct mem_scope *scope, const struct ingest_result *result,
+static void print_done(struct mem_scope *scope, const struct ingest_result *result, status st,
 		       const char *error)
 {
 	struct buf line;
@@ -59,6 +59,7 @@ static void print_done(struct mem_scope *scope, const struct ingest_result *resu
 	json_writer_init(&w, &line);
 	json_object(&w);
 	json_put_text(&w, "event", SPAN("done"));
+	json_put_text(&w, "status", span_of(status_name(st)));
 	json_put_int(&w, "added", (int64_t)result->added);
 	json_put_int(&w, "skipped", (int64_t)result->skipped);
 	json_put_int(&w, "failed", (int64_t)result->failed);
@@ -110,6 +111,6 @@ int ingest_worker_main(struct mem_scope *scope, struct cancel *cancel, int argc,
 	if (st == ST_OK)
 		st = ingest_add_upload(s, kb, upload, name, &ingest, &result, &fault);
 	service_close(s);
-	print_done(scope, &result, st != ST_OK ? fault_text(&fault) : reporter.error);
+	print_done(scope, &result, st, st != ST_OK ? fault_text(&fault) : reporter.error);
 	return st == ST_OK && result.failed == 0 ? CMD_OK : CMD_FAILED;
 }

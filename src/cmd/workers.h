@@ -2,7 +2,8 @@
  *
  * ingest-worker --data DIR --kb NAME --upload PATH --name FILE: index one upload. Prints a JSON
  * line per event: {"event":"progress","file","bytes_done","bytes","chunks"} and at the end
- * {"event":"done","added","skipped","failed","chunks","error"} (error: null or a sentence). */
+ * {"event":"done","status","added","skipped","failed","chunks","error"} (status: a name of
+ * base/status.h; error: null or a sentence). */
 #ifndef CMD_WORKERS_H
 #define CMD_WORKERS_H
 

@@ -169,7 +169,7 @@ bool gguf_tensor_inside(const struct gguf_tensor *tensor, struct span data)
 uint64_t gguf_uint(const struct gguf_key *key, uint64_t fallback)
 {
 	uint64_t width = width_of(key->type);
-	if (key->is_array || width == 0)
+	if (key->is_array || width == 0 || key->value.bytes > sizeof(uint64_t))
 		return fallback;
 	uint64_t value = little(key->value);
 	switch (key->type) {
