@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Make the texts that the benchmarks use, the same bytes every time.
 
-corpus.py chunks N OUT.jsonl   N passages of about 100 words, sentences drawn at random
+corpus.py chunks N OUT.jsonl   N passages of about 100 words, sentences drawn at
+                               random, at most 10,000 different ones
 corpus.py queries N OUT.txt    N questions of data/retrieval, a line each
 corpus.py big-text BYTES OUT   one UTF-8 text file, Chinese and English paragraphs, of that size
 corpus.py big-csv ROWS OUT     a table of that many rows
@@ -17,6 +18,7 @@ import sys
 DATA = pathlib.Path(
     os.environ.get("PLIMSOLL_TEST_DATA", pathlib.Path(__file__).parents[2] / "shared/data")
 )
+DISTINCT = 10000
 
 
 def lines(name):
@@ -42,16 +44,18 @@ def chinese():
 
 
 def chunks(count, out):
-    draw, pool = random.Random(7), english()
+    """Beyond DISTINCT the same passages come again: embedding them is no part of a search."""
+    draw, pool, texts = random.Random(7), english(), []
+    while len(texts) < min(count, DISTINCT):
+        words, text = 0, []
+        while words < 90:
+            text.append(draw.choice(pool))
+            words += text[-1].count(" ") + 1
+        texts.append(" ".join(text)[:1100])
     with open(out, "w", encoding="utf-8") as file:
         for i in range(count):
-            words, text = 0, []
-            while words < 90:
-                text.append(draw.choice(pool))
-                words += text[-1].count(" ") + 1
-            file.write(
-                json.dumps({"id": f"doc-{i}", "title": "", "text": " ".join(text)[:1100]}) + "\n"
-            )
+            record = {"id": f"doc-{i}", "title": "", "text": texts[i % len(texts)]}
+            file.write(json.dumps(record) + "\n")
 
 
 def queries(count, out):
