@@ -10,7 +10,18 @@
 #include "qa/quote.h"
 #include "rt/clock.h"
 
-enum { PASSAGES_DEFAULT = 6, ANSWER_BYTES_MAX = 1024 * 1024 };
+enum {
+	PASSAGES_DEFAULT = 6,
+	PASSAGES_SMALL = 2, /* a small model mixes up what more of them say */
+	ANSWER_BYTES_MAX = 1024 * 1024,
+};
+#define SMALL_MODEL_BYTES (512 * MIB)
+/* Share of an answer's terms that its source must hold. */
+#define SUPPORT_LEAST 0.6F
+
+/* Passages whose odds are so much (as a logarithm) below the best one's only lead a model astray.
+ */
+#define PASSAGE_ODDS 5.0F
 
 /* One question on its way to an answer. */
 struct asking {
@@ -251,16 +262,22 @@ static size_t place_of(const struct kb_hit *const *order, size_t count, const st
 	return count;
 }
 
-static status cite_passages(struct asking *a, struct fault *reterr)
+static status cite_passages(struct asking *a, const struct generator *g, struct fault *reterr)
 {
-	const struct kb_hit *order[ANSWER_CITATIONS_MAX];
+	bool small = !g->info.remote && g->info.weight_bytes < SMALL_MODEL_BYTES;
+	const struct kb_hit *order[ANSWER_CITATIONS_MAX], *hits = a->found.hits.hits;
 	size_t wanted = a->request->hits_max > 0 ? a->request->hits_max : PASSAGES_DEFAULT;
+	if (small)
+		wanted = size_min(wanted, PASSAGES_SMALL);
 	size_t count = size_min(size_min(wanted, ANSWER_CITATIONS_MAX), a->found.hits.count);
+	float least = evidence_logit(hits[0].score) - PASSAGE_ODDS;
+	while (count > 1 && evidence_logit(hits[count - 1].score) < least)
+		count--;
 	for (size_t i = 0; i < count; i++) {
-		size_t place = place_of(order, i, &a->found.hits.hits[i]);
+		size_t place = place_of(order, i, &hits[i]);
 		for (size_t j = i; j > place; j--)
 			order[j] = order[j - 1];
-		order[place] = &a->found.hits.hits[i];
+		order[place] = &hits[i];
 	}
 	status st = new_citations(a, count, reterr);
 	for (size_t i = 0; st == ST_OK && i < count; i++)
@@ -274,16 +291,21 @@ static bool take_piece(void *context, struct span piece)
 	return marks_take(context, piece);
 }
 
-/* A model that set no mark read the passages all the same: the answer names the best one. */
+/* A model that set no mark gets one, if what it says stands in a passage. */
 static bool add_missing_mark(struct marks *m, const struct asking *a)
 {
-	if (m->used || m->passages == 0 || m->text->bytes == 0)
-		return true;
 	size_t best = 0;
-	for (size_t i = 1; i < m->passages; i++) {
-		if (a->answer.citations[i].score > a->answer.citations[best].score)
+	float most = 0;
+	for (size_t i = 0; i < m->passages && !m->used; i++) {
+		float share =
+			quote_support(a->scratch, buf_span(m->text), a->answer.citations[i].text);
+		if (share > most) {
 			best = i;
+			most = share;
+		}
 	}
+	if (most < SUPPORT_LEAST)
+		return true;
 	char mark[16];
 	int bytes = snprintf(mark, sizeof mark, " [%zu]", best + 1);
 	return marks_take(m, (struct span){mark, (size_t)bytes});
@@ -363,7 +385,7 @@ static status answer_found(struct asking *a, struct fault *reterr)
 			    reterr);
 	if (generator == NULL)
 		return quote_answer(a, reterr);
-	st = answerable ? cite_passages(a, reterr) : ST_OK;
+	st = answerable ? cite_passages(a, generator, reterr) : ST_OK;
 	return st == ST_OK ? generate(a, generator, reterr) : st;
 }
 

@@ -28,7 +28,7 @@ struct answer_request {
 	struct span question;
 	const struct llm_message *history; /* earlier turns, oldest first; may be NULL */
 	size_t history_count;
-	size_t hits_max;        /* passages to read; 0 = 6 */
+	size_t hits_max;        /* passages to read at most; 0 = 6 */
 	bool no_generate;       /* extractive even if a model is there */
 	bool must_generate;     /* even by a model that does not fit the question */
 	bool allow_no_evidence; /* let the model answer from itself when the KB does not say */

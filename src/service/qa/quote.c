@@ -157,6 +157,23 @@ status quote_open(struct mem_scope *scope, struct span question, const struct kb
 	return st;
 }
 
+float quote_support(struct mem_scope *scope, struct span text, struct span source)
+{
+	struct words *w = mem_new(scope, struct words);
+	if (w == NULL)
+		return 0;
+	buf_init(&w->folded, scope, FOLDED_BYTES_MAX);
+	if (text_fold(text, &w->folded))
+		(void)terms_each(buf_span(&w->folded), add_word, w);
+	for (size_t i = 0; i < w->count; i++)
+		w->total += w->weights[i] = 1;
+	mark_words(w, source);
+	float share = marked_share(w);
+	buf_fini(&w->folded);
+	mem_free(w);
+	return share;
+}
+
 static float hit_logit(const struct quote *q, const struct quote_unit *unit)
 {
 	return evidence_logit(q->hits->hits[unit->hit].score);

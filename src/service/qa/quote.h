@@ -59,4 +59,7 @@ void quote_pick(struct quote *q, size_t chars_max);
  * each hit, counted from 1 in order of appearance. False: out refused. */
 bool quote_write(const struct quote *q, struct buf *out);
 
+/* Share of the terms of text that stand in source, 0..1; 0 when memory is refused. */
+float quote_support(struct mem_scope *scope, struct span text, struct span source);
+
 #endif

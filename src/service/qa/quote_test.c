@@ -138,6 +138,14 @@ static void test_quote__nothing_to_quote(void **state)
 	assert_null(q.best);
 }
 
+static void test_quote__support_is_the_share_of_terms(void **state)
+{
+	const struct span source = SPAN("Windows Vista was released in 2006.");
+	assert_float_equal(quote_support(*state, SPAN("Vista was released in 2006"), source), 1, 0);
+	assert_float_equal(quote_support(*state, SPAN("Vista, 2013"), source), 0.5F, 0.001F);
+	assert_float_equal(quote_support(*state, SPAN("…"), source), 0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +157,7 @@ int main(void)
 		cmocka_unit_test(test_quote__marks_follow_the_passages),
 		cmocka_unit_test(test_quote__an_introduction_brings_its_list),
 		cmocka_unit_test(test_quote__nothing_to_quote),
+		cmocka_unit_test(test_quote__support_is_the_share_of_terms),
 	};
 	return cmocka_run_group_tests_name("quote", tests, open_scope, close_scope);
 }
