@@ -160,9 +160,10 @@ struct kb_new_chunk {
  */
 MUST_CHECK status kb_writer_add(struct kb_writer *w, const struct kb_new_chunk *chunks,
 				size_t count, struct fault *reterr);
-/* A vector stored earlier for exactly this embedded text (SHA-256 of it), so that identical content
- * is not embedded twice; ST_NOT_FOUND otherwise. kb_writer_add() records hashes by itself from
- * title, heading, context and text; this looks one up the same way. ret_vector: dim floats. */
+/* A vector stored earlier for exactly this embedded text (by SHA-256 of title, heading, context and
+ * text, see kb/passage.h), so that identical content is not embedded twice; a rebuild with the same
+ * model finds those of the current generation, too. ST_NOT_FOUND otherwise. ret_vector: dim floats.
+ */
 MUST_CHECK status kb_writer_known_vector(struct kb_writer *w, const struct kb_new_chunk *chunk,
 					 float *ret_vector, struct fault *reterr);
 MUST_CHECK status kb_writer_file_end(struct kb_writer *w, struct fault *reterr);

@@ -380,6 +380,18 @@ static void test_kb_search__full_text_only(void **state)
 	kb_close(kb);
 }
 
+static void expect_known(struct kb_writer *w, const char *file, uint32_t version, uint32_t index,
+			 bool known)
+{
+	char text[TESTING_TEXT_BYTES], title[64];
+	float got[TESTING_DIM];
+	(void)snprintf(title, sizeof title, "Title of %s", file);
+	testing_text(file, version, index, text);
+	struct kb_new_chunk c = {
+		.title = span_of(title), .heading = SPAN("Chapter"), .text = span_of(text)};
+	assert_int_equal(kb_writer_known_vector(w, &c, got, &fault), known ? ST_OK : ST_NOT_FOUND);
+}
+
 static size_t generations(void)
 {
 	char path[FILE_PATH_BYTES];
@@ -447,6 +459,7 @@ static void test_kb_rebuild__switch_and_rollback(void **state)
 	OK(kb_rebuild_open(mem_scope_root(), testing_root, "a", &wide, &r, &fault));
 	OK(testing_file(r, "x", 2, 20, &fault));
 	expect_found(kb, "x", 1, 7, true);
+	expect_known(r, "y", 1, 5, true); /* with the same model, vectors are taken over */
 	kb_writer_close(r);
 	/* deleted while the rebuild is unfinished: must not come back */
 	w = writer();
@@ -505,12 +518,28 @@ static void test_kb_open__tells_damage(void **state)
 	assert_int_equal(kb_writer_open(mem_scope_root(), testing_root, "a", &w, &fault),
 			 ST_CORRUPT);
 	kb_close(kb);
+	/* a rebuild is the way out, as the fault says */
+	OK(kb_rebuild_open(mem_scope_root(), testing_root, "a", &testing_build, &w, &fault));
+	OK(testing_file(w, "x", 2, 10, &fault));
+	OK(kb_writer_switch(w, &fault));
+	kb_writer_close(w);
+	kb = reader();
+	expect_found(kb, "x", 2, 9, true);
+	kb_close(kb);
+	OK(kb_rollback(testing_root, "a", &fault));
 	(void)snprintf(path, sizeof path, "%s/a/gen-1/text.sqlite", testing_root);
 	int fd;
 	OK(fd_open(path, O_WRONLY, 0, &fd, &fault));
 	OK(fd_write(fd, SPAN("garbage garbage garbage"), &fault));
 	fd_closep(&fd);
 	assert_int_equal(kb_open(mem_scope_root(), testing_root, "a", &kb, &fault), ST_CORRUPT);
+	OK(kb_rebuild_open(mem_scope_root(), testing_root, "a", &testing_build, &w, &fault));
+	OK(testing_file(w, "x", 3, 10, &fault));
+	OK(kb_writer_switch(w, &fault));
+	kb_writer_close(w);
+	kb = reader();
+	expect_found(kb, "x", 3, 9, true);
+	kb_close(kb);
 	(void)snprintf(path, sizeof path, "%s/a/current", testing_root);
 	OK(file_replace(path, SPAN("gen-x\n"), &fault));
 	assert_int_equal(kb_open(mem_scope_root(), testing_root, "a", &kb, &fault), ST_CORRUPT);

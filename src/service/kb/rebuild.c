@@ -8,6 +8,11 @@ static bool same_build(const struct kb_build *a, const struct kb_build *b)
 	       a->chunk_chars == b->chunk_chars;
 }
 
+static bool is_damage(status st)
+{
+	return st == ST_CORRUPT || st == ST_NOT_FOUND;
+}
+
 static status description_read(struct kb_writer *w, char ret[256], struct fault *reterr)
 {
 	char folder[FILE_PATH_BYTES];
@@ -20,6 +25,9 @@ static status description_read(struct kb_writer *w, char ret[256], struct fault 
 	if (st == ST_OK) {
 		memcpy(ret, t->description, sizeof t->description);
 		textdb_close(t);
+	} else if (is_damage(st)) {
+		ret[0] = '\0'; /* lost with the rest; rebuilding must be possible all the same */
+		st = ST_OK;
 	}
 	mem_free(t);
 	return st;
@@ -46,6 +54,22 @@ static status rebuild_start(struct kb_writer *w, const struct kb_build *build, s
 	return layout_sweep(w->kb, &w->layout, reterr); /* an older unfinished one goes */
 }
 
+/* A damaged generation is a good reason to rebuild, so it only lends vectors when it can. */
+static status source_open(struct kb_writer *w, struct fault *reterr)
+{
+	status st = gen_open(w->scope, w->kb, w->layout.current, &w->source, reterr);
+	if (is_damage(st))
+		return ST_OK;
+	if (st != ST_OK)
+		return st;
+	const struct kb_build *there = &w->source->text.build, *here = &w->gen->text.build;
+	if (strcmp(there->model, here->model) != 0 || there->dim != here->dim) {
+		gen_close(w->source);
+		w->source = NULL;
+	}
+	return ST_OK;
+}
+
 status kb_rebuild_open(struct mem_scope *parent, const char *root, const char *name,
 		       const struct kb_build *build, struct kb_writer **ret_writer,
 		       struct fault *reterr)
@@ -54,16 +78,18 @@ status kb_rebuild_open(struct mem_scope *parent, const char *root, const char *n
 	status st = writer_lock(parent, root, name, &w, reterr);
 	if (st != ST_OK)
 		return st;
-	if (w->layout.rebuild != 0) {
-		/* One that cannot be opened is not worth more than a new start. */
-		if (gen_open(w->scope, w->kb, w->layout.rebuild, &w->gen, NULL) == ST_OK &&
-		    !same_build(&w->gen->text.build, build)) {
-			gen_close(w->gen);
-			w->gen = NULL;
-		}
+	if (w->layout.rebuild != 0)
+		st = gen_open(w->scope, w->kb, w->layout.rebuild, &w->gen, reterr);
+	if (is_damage(st))
+		st = ST_OK; /* what cannot be read is begun anew */
+	if (w->gen != NULL && !same_build(&w->gen->text.build, build)) {
+		gen_close(w->gen);
+		w->gen = NULL;
 	}
-	if (w->gen == NULL)
+	if (st == ST_OK && w->gen == NULL)
 		st = rebuild_start(w, build, reterr);
+	if (st == ST_OK)
+		st = source_open(w, reterr);
 	if (st != ST_OK) {
 		kb_writer_close(w);
 		return st;
@@ -108,13 +134,14 @@ static status deleted_drop(struct kb_writer *w, struct gen *current, struct faul
 
 status kb_writer_switch(struct kb_writer *w, struct fault *reterr)
 {
-	struct gen *current;
+	struct gen *current = NULL;
 	if (w->gen->number == w->layout.current || w->file.id != 0)
 		return fault_set(reterr, ST_INVALID, "there is no finished rebuild to switch to");
 	status st = gen_open(w->scope, w->kb, w->layout.current, &current, reterr);
-	if (st != ST_OK)
-		return st;
-	st = deleted_drop(w, current, reterr);
+	if (st == ST_OK)
+		st = deleted_drop(w, current, reterr);
+	else if (is_damage(st))
+		st = ST_OK; /* that is what is being left behind */
 	gen_close(current); /* its log is empty from here on: rollback needs no recovery */
 	if (st == ST_OK)
 		st = gen_index(w->gen, reterr);
@@ -128,6 +155,8 @@ status kb_writer_switch(struct kb_writer *w, struct fault *reterr)
 			return st;
 	}
 	w->layout = next;
+	gen_close(w->source);
+	w->source = NULL;
 	layout_tidy(w->kb, &w->layout);
 	return ST_OK;
 }

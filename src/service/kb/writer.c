@@ -62,6 +62,7 @@ void kb_writer_close(struct kb_writer *w)
 {
 	if (w == NULL)
 		return;
+	gen_close(w->source);
 	gen_close(w->gen);
 	fd_closep(&w->lock);
 	mem_scope_close(w->scope);

@@ -23,6 +23,7 @@ struct kb_writer {
 	int lock;
 	struct layout layout;
 	struct gen *gen;
+	struct gen *source; /* of a rebuild with the same model: the current one, for its vectors */
 	struct writer_file file;
 };
 

@@ -209,21 +209,16 @@ status kb_writer_add(struct kb_writer *w, const struct kb_new_chunk *chunks, siz
 	return ST_OK;
 }
 
-status kb_writer_known_vector(struct kb_writer *w, const struct kb_new_chunk *chunk,
-			      float *ret_vector, struct fault *reterr)
+static status vector_find(struct gen *g, const struct sha256 *hash, float *ret_vector,
+			  struct fault *reterr)
 {
-	struct gen *g = w->gen;
 	struct sqlite3_stmt *stmt;
-	struct sha256 hash;
 	bool row = false;
-	status st = g->text.build.dim > 0 ? passage_hash(w, chunk, &hash, reterr)
-					  : fault_set(reterr, ST_NOT_FOUND, "no vectors here");
-	if (st == ST_OK)
-		st = gen_statement(g, GEN_CHUNK_KNOWN, &stmt, reterr);
+	status st = gen_statement(g, GEN_CHUNK_KNOWN, &stmt, reterr);
 	if (st != ST_OK)
 		return st;
-	db_bind_int(stmt, 1, hash_key(&hash));
-	db_bind_blob(stmt, 2, (struct span){(const char *)hash.bytes, sizeof hash.bytes});
+	db_bind_int(stmt, 1, hash_key(hash));
+	db_bind_blob(stmt, 2, (struct span){(const char *)hash->bytes, sizeof hash->bytes});
 	st = db_step(&g->text.db, stmt, &row, reterr);
 	if (st == ST_OK && !row)
 		st = fault_set(reterr, ST_NOT_FOUND, "this text is new");
@@ -234,4 +229,18 @@ status kb_writer_known_vector(struct kb_writer *w, const struct kb_new_chunk *ch
 	if (id < 1 || (uint64_t)id > g->state.rows)
 		return fault_set(reterr, ST_CORRUPT, "a chunk is out of place: rebuild the KB");
 	return gen_vector_read(g, (uint64_t)id - 1, ret_vector, reterr);
+}
+
+status kb_writer_known_vector(struct kb_writer *w, const struct kb_new_chunk *chunk,
+			      float *ret_vector, struct fault *reterr)
+{
+	struct sha256 hash;
+	if (w->gen->text.build.dim == 0)
+		return fault_set(reterr, ST_NOT_FOUND, "this knowledge base keeps no vectors");
+	status st = passage_hash(w, chunk, &hash, reterr);
+	if (st == ST_OK)
+		st = vector_find(w->gen, &hash, ret_vector, reterr);
+	if (st == ST_NOT_FOUND && w->source != NULL)
+		st = vector_find(w->source, &hash, ret_vector, reterr);
+	return st;
 }
