@@ -1,11 +1,12 @@
 /* kb/archive.h -- a knowledge base in one file, to move it to another data directory.
  *
- * A tar archive (over libarchive): the originals under content/ and the current generation, so that an
- * import needs no model and no second embedding. Originals of files that are not ready are left out.
+ * A tar archive (over libarchive): the originals under content/ and the current generation, so that
+ * an import needs no model and no second embedding. Originals of files that are not ready are left
+ * out.
  *
  * Security  On import every member must be a plain file with a safe relative name that the format
- *           knows; anything else (links, devices, "..", absolute paths) is ST_INVALID and nothing is
- *           left behind. The imported generation is opened and checked before it gets its name. */
+ *           knows; anything else (links, devices, "..", absolute paths) is ST_INVALID and nothing
+ *           is left behind. The imported generation is opened before it gets its name. */
 #ifndef KB_ARCHIVE_H
 #define KB_ARCHIVE_H
 

@@ -4,8 +4,8 @@
 
 #include "base/size.h"
 #include "base/utf8.h"
+#include "kb/passage.h"
 #include "qa/evidence.h"
-#include "qa/passage.h"
 #include "qa/prompt.h"
 #include "qa/quote.h"
 #include "rt/clock.h"
@@ -54,11 +54,10 @@ static status unit_texts(struct asking *a, struct quote_unit *const *units, size
 			 struct span *ret_texts, struct fault *reterr)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct kb_new_chunk shown = {.title = a->found.hits.hits[units[i]->hit].title,
-					     .text = units[i]->text};
+		struct span title = a->found.hits.hits[units[i]->hit].title;
 		struct buf text;
 		buf_init(&text, a->scratch, ANSWER_BYTES_MAX);
-		(void)passage_text(&shown, &text);
+		(void)passage_add(title, SPAN(""), SPAN(""), units[i]->text, &text);
 		status st = buf_check(&text, "a sentence", reterr);
 		if (st != ST_OK)
 			return st;

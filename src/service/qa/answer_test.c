@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "base/size.h"
+#include "kb/passage.h"
 #include "qa/eval.h"
-#include "qa/passage.h"
 
 static char folder[] = "/tmp/answer-XXXXXX";
 static struct mem_scope *scope;
@@ -87,7 +87,8 @@ static void embed_documents(const char *model, float *vectors)
 		struct buf text;
 		chunk_of(&documents[i], &chunk);
 		buf_init(&text, scope, 64 * KIB);
-		assert_true(passage_text(&chunk, &text));
+		assert_true(
+			passage_add(chunk.title, chunk.heading, chunk.context, chunk.text, &text));
 		texts[i] = buf_span(&text);
 	}
 	struct embed_job job = {.texts = texts, .count = ARRAY_COUNT(texts), .kind = EMBED_PASSAGE};

@@ -5,8 +5,8 @@
 #include "qa/answer.h"
 #include "rt/json.h"
 
-/* {"query","took_ms","answerable","hits":[{"rank","score","chunk_id","doc_id","file","title","page",
- * "start","end","text","vector_score","text_score"}]} */
+/* {"query","took_ms","answerable","hits":[{"rank","score","chunk_id","doc_id","file","title",
+ * "page","start","end","text","vector_score","text_score"}]} */
 void hits_json_write(struct json_writer *w, struct span query, const struct retrieval *r);
 
 /* [{"chunk_id","kb","file","page","start","end","title","text","score"}]; page is null without

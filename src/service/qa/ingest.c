@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/size.h"
 #include "doc/doc.h"
+#include "kb/passage.h"
 #include "qa/originals.h"
 #include "qa/passage.h"
 
@@ -65,9 +66,11 @@ static status batch_embed(struct ingest *in, struct fault *reterr)
 		status st = kb_writer_known_vector(in->writer, &in->chunks[i], vector, reterr);
 		if (st == ST_OK)
 			continue;
+		const struct kb_new_chunk *c = &in->chunks[i];
 		struct buf text;
-		buf_init(&text, in->batch_scope, 4 * TEXT_MAX);
-		if (st != ST_NOT_FOUND || !passage_text(&in->chunks[i], &text))
+		buf_init(&text, in->batch_scope, 5 * TEXT_MAX);
+		if (st != ST_NOT_FOUND ||
+		    !passage_add(c->title, c->heading, c->context, c->text, &text))
 			return st != ST_NOT_FOUND ? st : buf_check(&text, "a passage", reterr);
 		texts[unknown] = buf_span(&text);
 		places[unknown++] = i;

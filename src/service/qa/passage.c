@@ -9,19 +9,6 @@
 
 enum { SLICE_TEXTS = 16, THREADS_MAX = 64 };
 
-bool passage_text(const struct kb_new_chunk *chunk, struct buf *out)
-{
-	/* A heading path that begins with the title says it already. */
-	bool titled = span_starts_with(chunk->heading, chunk->title);
-	const struct span parts[] = {titled ? SPAN("") : chunk->title, chunk->heading,
-				     chunk->context};
-	for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
-		if (parts[i].bytes > 0 && (!buf_add(out, parts[i]) || !buf_add_byte(out, '\n')))
-			return false;
-	}
-	return buf_add(out, chunk->text);
-}
-
 struct shared_work {
 	const struct passage_job *job;
 	float *vectors;

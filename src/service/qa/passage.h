@@ -1,14 +1,8 @@
-/* qa/passage.h -- what of a chunk is shown to the encoder, and encoding many at once. */
+/* qa/passage.h -- embedding many passages at once, by several threads. */
 #ifndef QA_PASSAGE_H
 #define QA_PASSAGE_H
 
 #include "embed/embedder.h"
-#include "kb/kb.h"
-#include "rt/buf.h"
-
-/* Add the text that is embedded for a chunk: title, heading path and context in front of the
- * passage, a line each. False: out refused. */
-bool passage_text(const struct kb_new_chunk *chunk, struct buf *out);
 
 struct passage_job {
 	struct embedder *embedder;
