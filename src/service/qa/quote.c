@@ -11,7 +11,7 @@
 #include "qa/sentences.h"
 #include "rt/text.h"
 
-enum { WORDS_MAX = 96, UNITS_MAX = 256, FOLDED_BYTES_MAX = 1024 * 1024 };
+enum { LABEL_WIDTH = 36, WORDS_MAX = 96, UNITS_MAX = 256, FOLDED_BYTES_MAX = 1024 * 1024 };
 
 #define COVERED_WEIGHT 0.10F /* against a cosine of 1 */
 #define HIT_WEIGHT 0.009F    /* of the logit of the hit's score: half of its rank */
@@ -98,6 +98,61 @@ static void weigh_unit(struct words *w, struct quote_unit *unit, struct span tit
 	unit->covered = marked_share(w);
 }
 
+static bool is_asked_for(void *context, struct span term)
+{
+	const struct words *w = context;
+	uint64_t hash = hash_bytes(term);
+	for (size_t i = 0; i < w->count; i++) {
+		if (w->hashes[i] == hash)
+			return true;
+	}
+	return false;
+}
+
+static bool ends_with(struct span s, const struct span *marks, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t bytes = marks[i].bytes;
+		if (s.bytes > bytes &&
+		    span_equal(span_slice(s, s.bytes - bytes, s.bytes), marks[i]))
+			return true;
+	}
+	return false;
+}
+
+/* A few words alone on a line, without an end, a number or a colon: a heading or a caption. */
+static bool is_label(struct span s)
+{
+	size_t width = 0;
+	if (s.data[0] == '-' || s.data[0] == '*' || s.data[0] == '+')
+		return false; /* an item of a list */
+	for (size_t at = 0; at < s.bytes;) {
+		uint32_t point;
+		at += utf8_decode(s, at, &point);
+		if (point == ':' || point == 0xFF1A || (point >= '0' && point <= '9'))
+			return false;
+		width += utf8_is_unspaced_script(point) ? 3 : 1;
+	}
+	return width < LABEL_WIDTH;
+}
+
+/* A question answers nothing, and neither does a label, or a line that only repeats the question.
+ */
+static bool says_something(struct words *w, struct span sentence)
+{
+	const struct span asks[] = {SPAN("?"), SPAN("？")};
+	const struct span states[] = {SPAN("."), SPAN("!"), SPAN("。"), SPAN("！"), SPAN("”")};
+	if (ends_with(sentence, asks, ARRAY_COUNT(asks)))
+		return false;
+	if (ends_with(sentence, states, ARRAY_COUNT(states)))
+		return true;
+	if (is_label(sentence))
+		return false;
+	buf_clear(&w->folded);
+	return !text_fold(sentence, &w->folded) ||
+	       !terms_each(buf_span(&w->folded), is_asked_for, w);
+}
+
 static void add_unit(struct quote *q, struct quote_unit unit)
 {
 	if (q->count < UNITS_MAX)
@@ -142,7 +197,7 @@ status quote_open(struct mem_scope *scope, struct span question, const struct kb
 		while (sentence_next(hits->hits[h].text, &at, &sentence)) {
 			if (span_starts_with(sentence, SPAN("```")))
 				code = !code;
-			else if (!code)
+			else if (!code && says_something(w, sentence))
 				add_sentence(&q, h, sentence);
 		}
 		for (size_t i = first; i < q.count; i++)
@@ -315,12 +370,8 @@ static struct span without_comma(struct span s)
 {
 	const struct span marks[] = {SPAN(","),  SPAN(";"),  SPAN(":"), SPAN("，"),
 				     SPAN("；"), SPAN("："), SPAN("、")};
-	for (size_t i = 0; i < ARRAY_COUNT(marks); i++) {
-		size_t bytes = marks[i].bytes;
-		if (s.bytes > bytes &&
-		    span_equal(span_slice(s, s.bytes - bytes, s.bytes), marks[i]))
-			return span_slice(s, 0, s.bytes - bytes);
-	}
+	if (ends_with(s, marks, ARRAY_COUNT(marks)))
+		s.bytes = utf8_floor(s, s.bytes - 1);
 	return s;
 }
 
@@ -331,6 +382,10 @@ static bool write_unit(const struct quote_unit *u, struct buf *out)
 	struct span text = without_marker(u->cut_back ? without_comma(u->text) : u->text);
 	bool ok = !u->cut_front || buf_add(out, dots);
 	for (size_t at = 0; ok && at < text.bytes; at++) {
+		if (text.data[at] == '*' && at + 1 < text.bytes && text.data[at + 1] == '*') {
+			at++; /* bold */
+			continue;
+		}
 		if (text.data[at] != '\n') {
 			ok = text.data[at] == '\r' || buf_add_byte(out, text.data[at]);
 			continue;

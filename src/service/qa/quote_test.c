@@ -138,6 +138,18 @@ static void test_quote__nothing_to_quote(void **state)
 	assert_null(q.best);
 }
 
+static void test_quote__labels_and_questions_answer_nothing(void **state)
+{
+	struct buf text;
+	struct kb_hit hits[] = {hit_of("数据并行\n模型并行\n什么是数据并行？\n**每张卡**"
+				       "都有一份模型，各算一部分数据。\n")};
+	struct span got = quotation(*state, "什么是数据并行？", hits, 1, &text);
+	assert_true(span_equal(got, SPAN("每张卡都有一份模型，各算一部分数据。 [1]")));
+	struct kb_hit yes[] = {hit_of("试用期包含在劳动合同期限内。")};
+	got = quotation(*state, "试用期包含在劳动合同期限内吗？", yes, 1, &text);
+	assert_true(span_equal(got, SPAN("试用期包含在劳动合同期限内。 [1]")));
+}
+
 static void test_quote__support_is_the_share_of_terms(void **state)
 {
 	const struct span source = SPAN("Windows Vista was released in 2006.");
@@ -157,6 +169,7 @@ int main(void)
 		cmocka_unit_test(test_quote__marks_follow_the_passages),
 		cmocka_unit_test(test_quote__an_introduction_brings_its_list),
 		cmocka_unit_test(test_quote__nothing_to_quote),
+		cmocka_unit_test(test_quote__labels_and_questions_answer_nothing),
 		cmocka_unit_test(test_quote__support_is_the_share_of_terms),
 	};
 	return cmocka_run_group_tests_name("quote", tests, open_scope, close_scope);
