@@ -64,19 +64,26 @@ def onnx_encoder(threads, int8):
     tokenizer = AutoTokenizer.from_pretrained(model_dir())
     if not path.exists():
         model = AutoModel.from_pretrained(model_dir(), attn_implementation="eager").eval()
-        sample = dict(
-            tokenizer(["one text", "another longer text"], padding=True, return_tensors="pt")
-        )
-        axes = {name: {0: "texts", 1: "tokens"} for name in sample}
+
+        class Encoder(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner = model
+
+            def forward(self, ids, mask):
+                return self.inner(input_ids=ids, attention_mask=mask).last_hidden_state
+
+        sample = tokenizer(["one text", "another longer text"], padding=True, return_tensors="pt")
+        names = ["input_ids", "attention_mask"]
+        axes = {name: {0: "texts", 1: "tokens"} for name in [*names, "last"]}
         torch.onnx.export(
-            model,
-            (),
+            Encoder(),
+            tuple(sample[name] for name in names),
             str(path),
-            kwargs=sample,
-            input_names=list(sample),
-            dynamo=False,
+            input_names=names,
             output_names=["last"],
-            dynamic_axes={**axes, "last": {0: "texts", 1: "tokens"}},
+            dynamic_axes=axes,
+            dynamo=False,
         )
     if int8:
         from onnxruntime.quantization import QuantType, quantize_dynamic
