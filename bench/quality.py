@@ -51,18 +51,39 @@ def make(data, name, corpus, model):
     program("kb", "add", name, corpus, data=data)
 
 
-def halves(data, name, corpus, queries):
-    """A corpus of every second text, the questions it holds, and those it does not."""
-    texts = read(corpus)[::2]
+def halves(data, name, corpus, queries, by):
+    """A corpus of half of the texts, the questions it holds, and those it does not. By "texts" every
+    second text goes, and other paragraphs of its article stay; by "articles" whole titles go."""
+    texts = read(corpus)
+    keys = [t["title"] if by == "articles" else t["id"] for t in texts]
+    kept_keys = set(list(dict.fromkeys(keys))[::2])
+    texts = [t for t, key in zip(texts, keys) if key in kept_keys]
     kept = {t["id"] for t in texts}
     asked = read(queries)
     inside = [q for q in asked if kept & set(q["relevant"])]
     outside = [q for q in asked if not kept & set(q["relevant"])]
+    stem = f"{name}-{by}"
     return (
-        write(data / f"{name}-half.jsonl", texts),
-        write(data / f"{name}-in.jsonl", inside),
-        write(data / f"{name}-out.jsonl", outside),
+        write(data / f"{stem}-half.jsonl", texts),
+        write(data / f"{stem}-in.jsonl", inside),
+        write(data / f"{stem}-out.jsonl", outside),
     )
+
+
+def refusals(data, name, by, sets, model):
+    corpus, queries = (SETS / path for path in sets[name])
+    half, inside, outside = halves(data, name, corpus, queries, by)
+    kb = f"{name}-{by}-half"
+    make(data, kb, half, model)
+    other = "en-newwiki" if name == "zh-cmrc" else "zh-cmrc"
+    for label, questions, absent in (
+        (f"half of the {by}, there", inside, []),
+        (f"half of the {by}, absent", outside, ["--absent"]),
+        ("questions of " + other, SETS / sets[other][1], ["--absent"]),
+    ):
+        r = program("eval", kb, questions, "--answers", *absent, data=data)
+        contained = r.get("answer_contained", float("nan"))
+        print(f"{name + ', ' + label:<40}{contained:>10.4f}{r['refused']:>9.4f}", flush=True)
 
 
 def main():
@@ -94,35 +115,16 @@ def main():
                 f"{r['ndcg@10']:>9.4f}{r['p50_ms']:>8.2f}{r['p95_ms']:>8.2f}",
                 flush=True,
             )
-    print(f"\n{'answers without a model':<36}{'contained':>10}{'refused':>9}{'characters':>11}")
+    print(f"\n{'answers without a model':<40}{'contained':>10}{'refused':>9}{'characters':>11}")
     for name in ("zh-cmrc", "en-newwiki"):
         r = program("eval", name, SETS / sets[name][1], "--answers", data=data)
         print(
-            f"{name + ', text is there':<36}{r['answer_contained']:>10.4f}{r['refused']:>9.4f}"
+            f"{name + ', text is there':<40}{r['answer_contained']:>10.4f}{r['refused']:>9.4f}"
             f"{r['quote_chars_mean']:>11.0f}",
             flush=True,
         )
-        corpus, inside, outside = halves(data, name, SETS / sets[name][0], SETS / sets[name][1])
-        make(data, name + "-half", corpus, options.model)
-        other = "en-newwiki" if name == "zh-cmrc" else "zh-cmrc"
-        for label, questions, absent in (
-            ("half of the texts, there", inside, False),
-            ("half of the texts, absent", outside, True),
-            ("questions of " + other, SETS / sets[other][1], True),
-        ):
-            r = program(
-                "eval",
-                name + "-half",
-                questions,
-                "--answers",
-                *(["--absent"] if absent else []),
-                data=data,
-            )
-            print(
-                f"{name + ', ' + label:<36}"
-                f"{r.get('answer_contained', float('nan')):>10.4f}{r['refused']:>9.4f}",
-                flush=True,
-            )
+        for by in ("texts", "articles"):
+            refusals(data, name, by, sets, options.model)
 
 
 if __name__ == "__main__":
