@@ -52,8 +52,8 @@ def make(data, name, corpus, model):
 
 
 def halves(data, name, corpus, queries, by):
-    """A corpus of half of the texts, the questions it holds, and those it does not. By "texts" every
-    second text goes, and other paragraphs of its article stay; by "articles" whole titles go."""
+    """Half of the texts, the questions they hold, and the others. By "texts" every second text goes
+    and other paragraphs of its article stay; by "articles" whole titles go."""
     texts = read(corpus)
     keys = [t["title"] if by == "articles" else t["id"] for t in texts]
     kept_keys = set(list(dict.fromkeys(keys))[::2])
