@@ -128,7 +128,7 @@ int cmd_ask(struct cmd *cmd)
 	struct fault fault = {0};
 	struct service *s = NULL;
 	int64_t passages = 6;
-	if (!cmd_number(cmd, "number", 1, 20, &passages))
+	if (!cmd_number(cmd, "number", 1, ANSWER_CITATIONS_MAX, &passages))
 		return CMD_USAGE;
 	CLEANUP(mem_scope_closep)
 	struct mem_scope *scratch = mem_scope_open(cmd->scope, "ask", SCRATCH_MAX);

@@ -42,7 +42,7 @@ const struct cmd_verb cmd_verbs[] = {
 	{"ask", "NAME QUESTION", "answer with sources", cmd_ask, 2, 2,
 	 {{"session", 0, "ID", "accepted for later: conversations are not kept yet"},
 	  {"no-generate", 0, NULL, "quote instead of generating"},
-	  {"number", 'n', "N", "passages to read, 1 to 20; default 6"}}},
+	  {"number", 'n', "N", "passages to read, 1 to 10; default 6"}}},
 	{"eval", "NAME QUERIES", "recall, MRR, nDCG and latency on questions with known answers",
 	 cmd_eval, 2, 2,
 	 {ARM_OPTION,

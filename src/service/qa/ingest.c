@@ -54,6 +54,28 @@ static status ours(struct ingest *in, status st)
 
 /* ---- one batch ---- */
 
+/* The encoder is opened for the first batch: deleting and skipping need none. */
+static status open_encoder(struct ingest *in, struct fault *reterr)
+{
+	const struct kb_build *build = kb_writer_build(in->writer);
+	if (build->dim == 0 || in->embedder != NULL)
+		return ST_OK;
+	struct embedder *e;
+	status st = service_embedder(in->service, build->model, &e, reterr);
+	if (st != ST_OK)
+		return st;
+	if (e->info.dim != build->dim)
+		return fault_set(reterr, ST_INVALID,
+				 "the knowledge base has vectors of %u numbers, model '%s' makes "
+				 "%u: rebuild it with `plimsoll kb rebuild %s`",
+				 build->dim, build->model, e->info.dim, in->kb_name);
+	in->vectors = mem_new_array(in->scope, float, (size_t)BATCH_CHUNKS * build->dim);
+	if (in->vectors == NULL)
+		return fault_set(reterr, mem_refusal(), "no memory for ingest");
+	in->embedder = e;
+	return ST_OK;
+}
+
 /* Vectors of the batch: known ones are looked up, the others embedded together. */
 static status batch_embed(struct ingest *in, struct fault *reterr)
 {
@@ -98,7 +120,9 @@ static status batch_flush(struct ingest *in, struct fault *reterr)
 {
 	if (in->count == 0)
 		return ST_OK;
-	status st = in->embedder != NULL ? batch_embed(in, reterr) : ST_OK;
+	status st = open_encoder(in, reterr);
+	if (st == ST_OK && in->embedder != NULL)
+		st = batch_embed(in, reterr);
 	if (st == ST_OK)
 		st = kb_writer_add(in->writer, in->chunks, in->count, reterr);
 	in->count = in->batch_bytes = 0;
@@ -177,7 +201,7 @@ static status parse_and_store(struct ingest *in, const char *path, const char *n
 	mem_scope_reset(in->batch_scope);
 	if (st == ST_OK && in->progress.chunks == 0)
 		st = fault_set(reterr, ST_INVALID, "no text found in it");
-	if (st == ST_CANCELLED)
+	if (st == ST_CANCELLED || st == ST_OOM || st == ST_BUDGET || st == ST_IO)
 		in->fatal = true;
 	return st;
 }
@@ -279,29 +303,6 @@ static status add_one(struct ingest *in, const char *source, const char *name, b
 
 /* ---- begin and end of a call ---- */
 
-static status ingest_begin(struct ingest *in, struct fault *reterr)
-{
-	const struct kb_build *build = kb_writer_build(in->writer);
-	in->batch_scope = mem_scope_open(in->scope, "batch", 64 * MIB);
-	if (in->batch_scope == NULL)
-		return fault_set(reterr, mem_refusal(), "no memory for ingest");
-	if (build->dim == 0)
-		return ST_OK;
-	status st = service_embedder(in->service, build->model, &in->embedder, reterr);
-	if (st != ST_OK)
-		return st;
-	if (in->embedder->info.dim != build->dim)
-		return fault_set(reterr, ST_INVALID,
-				 "the knowledge base has vectors of %u numbers, model '%s' makes "
-				 "%u: rebuild it "
-				 "with `plimsoll kb rebuild %s`",
-				 build->dim, build->model, in->embedder->info.dim, in->kb_name);
-	in->vectors = mem_new_array(in->scope, float, (size_t)BATCH_CHUNKS * build->dim);
-	if (in->vectors == NULL)
-		return fault_set(reterr, mem_refusal(), "no memory for ingest");
-	return ST_OK;
-}
-
 typedef status ingest_body(struct ingest *in, const void *arguments, struct fault *reterr);
 
 static const struct ingest_options no_options;
@@ -321,6 +322,9 @@ static status ingest_call(struct service *s, const char *kb_name,
 	in->kb_name = kb_name;
 	in->options = options != NULL ? options : &no_options;
 	in->scope = scope;
+	in->batch_scope = mem_scope_open(scope, "batch", 64 * MIB);
+	if (in->batch_scope == NULL)
+		return fault_set(reterr, mem_refusal(), "no memory for ingest");
 	const char *root = service_kb_root(s);
 	status st = rebuild != NULL
 			    ? kb_rebuild_open(scope, root, kb_name, rebuild, &in->writer, reterr)
@@ -332,8 +336,6 @@ static status ingest_call(struct service *s, const char *kb_name,
 		st = original_sweep(root, kb_name, kb, reterr);
 	if (kb != NULL)
 		service_kb_release(s, kb);
-	if (st == ST_OK)
-		st = ingest_begin(in, reterr);
 	if (st == ST_OK)
 		st = body(in, arguments, reterr);
 	if (st == ST_OK && rebuild == NULL)
@@ -431,11 +433,16 @@ status ingest_add_upload(struct service *s, const char *kb, const char *path, co
 
 static status delete_body(struct ingest *in, const void *arguments, struct fault *reterr)
 {
-	const char *name = arguments;
-	status st = kb_writer_file_delete(in->writer, name, reterr);
-	if (st != ST_OK)
-		return st;
-	return original_remove(service_kb_root(in->service), in->kb_name, name, reterr);
+	const char *name = arguments, *root = service_kb_root(in->service);
+	struct kb_file known;
+	status st = kb_writer_find(in->writer, name, in->batch_scope, &known, reterr);
+	if (st == ST_OK)
+		st = original_note_removal(root, in->kb_name, name, reterr);
+	if (st == ST_OK)
+		st = kb_writer_file_delete(in->writer, name, reterr);
+	if (st == ST_OK)
+		st = original_remove(root, in->kb_name, name, reterr);
+	return st;
 }
 
 status ingest_delete(struct service *s, const char *kb, const char *name, struct fault *reterr)
@@ -497,6 +504,12 @@ static status rebuild_body(struct ingest *in, const void *arguments, struct faul
 		st = kb_files(kb, rebuild_file, in, reterr);
 	}
 	service_kb_release(in->service, kb);
+	if (st == ST_OK && in->result.failed > 0)
+		st = fault_set(
+			reterr, ST_INVALID,
+			"%llu files cannot be built again, so the old generation stays: remove "
+			"them or mend them, then rebuild again",
+			(unsigned long long)in->result.failed);
 	return st == ST_OK ? kb_writer_switch(in->writer, reterr) : st;
 }
 

@@ -58,7 +58,7 @@ MUST_CHECK status ingest_delete(struct service *s, const char *kb, const char *n
 				struct fault *reterr);
 
 /* A new generation from the originals with another model or chunking; the old one serves until the
- * switch. */
+ * switch, and goes on serving when a file cannot be built again. */
 MUST_CHECK status ingest_rebuild(struct service *s, const char *kb, const struct kb_build *build,
 				 const struct ingest_options *options,
 				 struct ingest_result *ret_result, struct fault *reterr);

@@ -10,6 +10,7 @@
 #include "base/size.h"
 
 #define INCOMING ".incoming-"
+#define REMOVAL INCOMING "removal" /* holds the name of a file that is being removed */
 enum { COPY_BYTES = 64 * 1024, SHA_PART = 32 /* hex digits of the hash in a temporary name */ };
 
 bool original_name_is_valid(struct span name)
@@ -166,6 +167,14 @@ status original_settle(const char *kb_root, const char *kb, struct original *ino
 	return st;
 }
 
+status original_note_removal(const char *kb_root, const char *kb, const char *name,
+			     struct fault *reterr)
+{
+	char note[FILE_PATH_BYTES];
+	status st = content_path(kb_root, kb, REMOVAL, note, reterr);
+	return st == ST_OK ? file_replace(note, span_of(name), reterr) : st;
+}
+
 status original_remove(const char *kb_root, const char *kb, const char *name, struct fault *reterr)
 {
 	char path[FILE_PATH_BYTES], content[FILE_PATH_BYTES];
@@ -184,7 +193,8 @@ status original_remove(const char *kb_root, const char *kb, const char *name, st
 		if (rmdir(path) != 0)
 			break;
 	}
-	return ST_OK;
+	st = content_path(kb_root, kb, REMOVAL, path, reterr);
+	return st == ST_OK ? file_remove(path, reterr) : st;
 }
 
 struct sweep {
@@ -207,18 +217,54 @@ static status match_pending(void *context, const struct kb_file *file, struct fa
 	return ST_OK;
 }
 
+struct name_search {
+	struct span name;
+	bool found;
+};
+
+static status match_name(void *context, const struct kb_file *file, struct fault *reterr)
+{
+	(void)reterr;
+	struct name_search *search = context;
+	search->found |= file->status == KB_FILE_READY && span_equal(file->file, search->name);
+	return ST_OK;
+}
+
+/* The index still has the file: nothing was removed. Else the original goes now. */
+static status finish_removal(const struct sweep *s, const char *note, struct fault *reterr)
+{
+	char name[ORIGINAL_NAME_BYTES];
+	size_t bytes = 0;
+	CLEANUP(fd_closep) int fd = -1;
+	status st = fd_open(note, O_RDONLY, 0, &fd, reterr);
+	if (st == ST_OK)
+		st = fd_read(fd, name, sizeof name - 1, &bytes, reterr);
+	if (st != ST_OK)
+		return st;
+	name[bytes] = '\0';
+	struct name_search search = {.name = {name, bytes}};
+	if (original_name_is_valid(search.name))
+		st = kb_files(s->kb, match_name, &search, reterr);
+	else
+		search.found = true; /* damaged: it names nothing */
+	if (st != ST_OK)
+		return st;
+	return search.found ? file_remove(note, reterr)
+			    : original_remove(s->kb_root, s->kb_name, name, reterr);
+}
+
 static status sweep_one(void *context, const char *relative, bool is_folder, struct fault *reterr)
 {
 	const struct sweep *s = context;
 	if (is_folder || strncmp(relative, INCOMING, sizeof INCOMING - 1) != 0)
 		return ST_OK;
 	struct pending_search search = {.sha_part = relative + sizeof INCOMING - 1};
-	status st = ST_OK;
-	if (strlen(search.sha_part) == SHA_PART)
-		st = kb_files(s->kb, match_pending, &search, reterr);
 	char path[FILE_PATH_BYTES];
-	if (st == ST_OK && !search.found)
-		st = content_path(s->kb_root, s->kb_name, relative, path, reterr);
+	status st = content_path(s->kb_root, s->kb_name, relative, path, reterr);
+	if (st == ST_OK && strcmp(relative, REMOVAL) == 0)
+		return finish_removal(s, path, reterr);
+	if (st == ST_OK && strlen(search.sha_part) == SHA_PART)
+		st = kb_files(s->kb, match_pending, &search, reterr);
 	if (st == ST_OK && !search.found)
 		st = file_remove(path, reterr);
 	return st;

@@ -47,12 +47,17 @@ MUST_CHECK status original_move_in(const char *kb_root, const char *kb, const ch
 MUST_CHECK status original_settle(const char *kb_root, const char *kb, struct original *inout,
 				  struct fault *reterr);
 
-/* Remove the original and the folders that it leaves empty. */
+/* Write down, before the index forgets the file, that its original is to go: should the process end
+ * in between, original_sweep() finishes the removal. */
+MUST_CHECK status original_note_removal(const char *kb_root, const char *kb, const char *name,
+					struct fault *reterr);
+
+/* Remove the original, the folders that it leaves empty, and the note. */
 MUST_CHECK status original_remove(const char *kb_root, const char *kb, const char *name,
 				  struct fault *reterr);
 
-/* Make the folder if it is missing, and remove temporary files that no pending file of the open KB
- * names. */
+/* Make the folder if it is missing, remove temporary files that no pending file of the open KB
+ * names, and finish a removal that was written down. */
 MUST_CHECK status original_sweep(const char *kb_root, const char *kb_name, struct kb *kb,
 				 struct fault *reterr);
 

@@ -70,6 +70,28 @@ static void test_original__comes_in_settles_and_goes_with_its_folder(void **stat
 	assert_true(file_exists(path));
 }
 
+static void test_original__a_removal_that_was_cut_off_is_finished(void **state)
+{
+	(void)state;
+	char source[128], path[FILE_PATH_BYTES];
+	struct original file = {.name = "gone.txt"};
+	struct kb_build text_only = {.chunk_chars = 240};
+	struct kb *kb;
+	(void)snprintf(source, sizeof source, "%s/source.txt", folder);
+	assert_int_equal(file_replace(source, SPAN("hello"), NULL), ST_OK);
+	assert_int_equal(kb_create(kb_root, "cut", "", &text_only, NULL), ST_OK);
+	assert_int_equal(kb_open(mem_scope_root(), kb_root, "cut", &kb, NULL), ST_OK);
+	assert_int_equal(original_sweep(kb_root, "cut", kb, NULL), ST_OK);
+	assert_int_equal(original_copy_in(kb_root, "cut", source, NULL, &file, NULL), ST_OK);
+	assert_int_equal(original_settle(kb_root, "cut", &file, NULL), ST_OK);
+	assert_int_equal(original_note_removal(kb_root, "cut", "gone.txt", NULL), ST_OK);
+	assert_int_equal(original_sweep(kb_root, "cut", kb, NULL), ST_OK);
+	assert_false(file_exists(file.path));
+	(void)snprintf(path, sizeof path, "%s/cut/content/.incoming-removal", kb_root);
+	assert_false(file_exists(path));
+	kb_close(kb);
+}
+
 static void test_original_copy_in__leaves_nothing_when_it_fails(void **state)
 {
 	(void)state;
@@ -96,6 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_original_name__refuses_what_leaves_the_folder),
 		cmocka_unit_test(test_original__comes_in_settles_and_goes_with_its_folder),
+		cmocka_unit_test(test_original__a_removal_that_was_cut_off_is_finished),
 		cmocka_unit_test(test_original_copy_in__leaves_nothing_when_it_fails),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

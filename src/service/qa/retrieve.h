@@ -1,4 +1,4 @@
-/* qa/retrieve.h -- a question to passages: embed, search both arms, fuse, decide, merge neighbours.
+/* qa/retrieve.h -- a question to passages: embed, search both arms, fuse, decide.
  */
 #ifndef QA_RETRIEVE_H
 #define QA_RETRIEVE_H

@@ -125,8 +125,11 @@ status service_open(struct mem_scope *parent, const struct service_options *opti
 		st = make_data_dir(s, options->create, reterr);
 	if (st == ST_OK)
 		st = settle_config(s, options->settings, reterr);
-	if (st == ST_OK)
+	if (st == ST_OK) {
+		size_t line = (size_t)config_int(s->config, "memory.line");
+		mem_account_set_lines(mem_account_root(), line - line / 8, line);
 		st = model_dirs_init(&s->models, s->data, reterr);
+	}
 	if (st == ST_OK)
 		st = kb_sweep(s->kb_root, reterr);
 	if (st != ST_OK) {
@@ -211,6 +214,14 @@ static status open_embedder(struct service *s, const char *id, struct embedder *
 		return open_remote_embedder(s, ret, reterr);
 	status st = *wanted != '\0' ? model_resolve(&s->models, wanted, &info, reterr)
 				    : model_default_embedder(&s->models, &info, reterr);
+	/* A plain name means bf16 where there is one; the setting asks for another form of it. */
+	const char *precision = config_text(s->config, "embed.precision");
+	if (st == ST_OK && *id == '\0' && strpbrk(wanted, ":/") == NULL &&
+	    info.kind == MODEL_EMBEDDER && strcmp(precision, "bf16") != 0) {
+		char other[MODEL_NAME_BYTES + 16];
+		(void)snprintf(other, sizeof other, "%s:%s", info.name, precision);
+		st = model_resolve(&s->models, other, &info, reterr);
+	}
 	if (st != ST_OK)
 		return st;
 	if (info.kind == MODEL_ENCODER)
