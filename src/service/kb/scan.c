@@ -1,6 +1,7 @@
 #include "kb/scan.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -90,10 +91,16 @@ size_t scan_kernel_list(const struct scan_kernel *ret_list[4])
 	return count;
 }
 
+/* Asked for every row that is rescored, and CPUID costs microseconds in a virtual machine: once. */
 const struct scan_kernel *scan_kernel_best(void)
 {
+	static const struct scan_kernel *_Atomic best;
+	const struct scan_kernel *known = atomic_load_explicit(&best, memory_order_relaxed);
+	if (known != NULL)
+		return known;
 	const struct scan_kernel *list[4];
 	(void)scan_kernel_list(list);
+	atomic_store_explicit(&best, list[0], memory_order_relaxed);
 	return list[0];
 }
 
