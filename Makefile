@@ -7,7 +7,7 @@ DATA  ?= plimsoll-data
 all: deps
 	@cmake --preset release >build/configure.log 2>&1 || \
 		{ tail -n 30 build/configure.log; exit 1; }
-	@cmake --build $(BUILD)
+	@cmake --build $(BUILD) --target plimsoll
 	@ln -sfn release/src/cmd/plimsoll build/plimsoll
 
 deps:
